@@ -1,0 +1,1 @@
+"""The Processing tools: declare parameters, hand a request to the worker, load the outputs."""

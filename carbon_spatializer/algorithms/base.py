@@ -1,0 +1,144 @@
+"""What every tool shares: names, help, the request to the worker, and the styled result."""
+
+from pathlib import Path
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingAlgorithm,
+    QgsProcessingException,
+    QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingUtils,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtGui import QIcon
+
+from ..worker import client
+from . import styling
+
+_ICONS = Path(__file__).resolve().parents[1] / "icons"
+# Formats that the worker reads as they are; any other layer is exported first.
+_FORMATS = ["gpkg", "shp", "geojson", "json", "fgb", "csv"]
+
+
+class CarbonAlgorithm(QgsProcessingAlgorithm):
+    """A tool that hands its work to a job of the same name in the worker.
+
+    A child sets the class constants and implements ``initAlgorithm`` and ``request``.
+    ``request`` returns the job's arguments; those named in ``OUTPUTS`` are destinations.
+    """
+
+    NAME = ""  # the tool's id and the job's name
+    TITLE = ""
+    GROUP = ""  # one of the groups below
+    HELP = ""
+    TAGS: tuple[str, ...] = ()
+    # Output parameter -> argument of the job that receives the destination's path.
+    OUTPUTS: dict[str, str] = {}
+
+    # id -> title, in the order of the work; the id is also the icon's file name
+    GROUPS = {
+        "0environment": "0 · Set up",
+        "1accounting": "1 · Sector accounting",
+        "2allocation": "2 · Allocation",
+        "6zoning": "6 · Carbon-balance zoning",
+    }
+
+    def name(self):
+        return self.NAME
+
+    def displayName(self):
+        return self.tr(self.TITLE)
+
+    def group(self):
+        return self.GROUPS[self.GROUP]
+
+    def groupId(self):
+        return self.GROUP
+
+    def icon(self):
+        return QIcon(str(_ICONS / f"{self.GROUP}.svg"))
+
+    def tags(self):
+        return list(self.TAGS)
+
+    def shortHelpString(self):
+        return self.tr(self.HELP)
+
+    def createInstance(self):
+        return type(self)()
+
+    def tr(self, text):
+        return QCoreApplication.translate("CarbonSpatializer", text)
+
+    def add(self, parameter, help_text, advanced=False, **kwargs):
+        """Add a parameter with its help."""
+        parameter.setHelp(self.tr(help_text))
+        if advanced:
+            parameter.setFlags(parameter.flags() | parameter.Flag.FlagAdvanced)
+        self.addParameter(parameter, **kwargs)
+
+    def request(self, parameters, context, feedback) -> dict:
+        """The job's arguments, without the destinations."""
+        raise NotImplementedError
+
+    def processAlgorithm(self, parameters, context, feedback):
+        destinations = {}
+        for output in self.OUTPUTS:
+            path = self.parameterAsOutputLayer(parameters, output, context) or self.parameterAsFileOutput(
+                parameters, output, context
+            )
+            if path:
+                destinations[output] = path
+        arguments = self.request(parameters, context, feedback)
+        arguments |= {self.OUTPUTS[output]: path for output, path in destinations.items()}
+        result = client.run(self.NAME, arguments, list(destinations.values()), feedback)
+        feedback.pushInfo(result["summary"])
+        by_argument = {argument: output for output, argument in self.OUTPUTS.items()}
+        for argument, style in result.get("styles", {}).items():
+            output = by_argument[argument]
+            if output in destinations:
+                self._style(destinations[output], style, context, feedback)
+        numbers = {key.upper(): value for key, value in result.items() if isinstance(value, (int, float))}
+        return destinations | numbers
+
+    def _style(self, path, style, context, feedback):
+        """Store the style as the layer's default, and have the project use it when it loads the layer."""
+        if not styling.save_default(path, style):
+            feedback.pushWarning(
+                self.tr(f"The style of '{path}' could not be stored; the layer is drawn in one colour.")
+            )
+        if context.willLoadLayerOnCompletion(path):
+            details = context.layerToLoadOnCompletionDetails(path)
+            self._post_processor = _DefaultStyle()  # kept alive by the tool
+            details.setPostProcessor(self._post_processor)
+
+    # What goes into the request -----------------------------------------------------------------------------------
+
+    def layer(self, parameters, name, context, feedback, required=True):
+        """A vector parameter as a source for the worker: its path, the layer's name in it, and its CRS."""
+        source = self.parameterAsSource(parameters, name, context)
+        if source is None:
+            if required:
+                raise QgsProcessingException(self.invalidSourceError(parameters, name))
+            return None
+        path, layer = self.parameterAsCompatibleSourceLayerPathAndLayerName(
+            parameters, name, context, _FORMATS, "gpkg", feedback
+        )
+        return {"path": path, "layer": layer, "crs": source.sourceCrs().toWkt()}
+
+    def raster(self, parameters, name, context):
+        """A raster parameter as a source for the worker, or None."""
+        layer = self.parameterAsRasterLayer(parameters, name, context)
+        if layer is None:
+            return None
+        if layer.dataProvider().name() != "gdal":
+            raise QgsProcessingException(
+                self.tr(f"Parameter {name}: '{layer.name()}' is not a file; save it as a GeoTIFF and choose that.")
+            )
+        return {"path": layer.source(), "crs": layer.crs().toWkt()}
+
+
+class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):
+    def postProcessLayer(self, layer, context, feedback):
+        layer.loadDefaultStyle()
+        layer.triggerRepaint()

@@ -1,0 +1,70 @@
+"""How results are drawn: graduated emissions with readable breaks, and named classes in fixed colours.
+
+A style is what the worker sends with a result:
+``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink"}`` or
+``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``.
+"""
+
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsFillSymbol,
+    QgsGraduatedSymbolRenderer,
+    QgsGradientColorRamp,
+    QgsRendererCategory,
+    QgsRendererRange,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtGui import QColor
+
+_RAMPS = {
+    "emission": ("#ffffcc", "#fed976", "#fd8d3c", "#e31a1c", "#800026"),
+    "sink": ("#f7fcf5", "#c7e9c0", "#74c476", "#238b45", "#00441b"),
+}
+_OUTLINE = {"outline_color": "120,120,120,90", "outline_width": "0.05"}
+
+
+def save_default(path: str, style: dict) -> bool:
+    """Draw the layer at ``path`` in ``style`` and store that as its default style; False when that failed."""
+    layer = QgsVectorLayer(path, "result", "ogr")
+    if not layer.isValid():
+        return False
+    layer.setRenderer(renderer(style))
+    if path.lower().endswith(".gpkg"):
+        result = layer.saveStyleToDatabaseV2("default", "", True, "")
+        message = result[-1] if isinstance(result, tuple) else ""
+        return not message
+    return layer.saveDefaultStyle(QgsVectorLayer.StyleCategory.AllStyleCategories)[1]
+
+
+def renderer(style: dict):
+    """The renderer for a style."""
+    return {"graduated": _graduated, "categories": _categories}[style["kind"]](style)
+
+
+def _symbol(colour: str | QColor) -> QgsFillSymbol:
+    symbol = QgsFillSymbol.createSimple(_OUTLINE)
+    symbol.setColor(QColor(colour))
+    return symbol
+
+
+def _graduated(style: dict) -> QgsGraduatedSymbolRenderer:
+    colours = _RAMPS[style.get("ramp", "emission")]
+    breaks = style["breaks"]
+    count = len(breaks) - 1
+    ranges = []
+    for index, (low, high) in enumerate(zip(breaks, breaks[1:])):
+        colour = _interpolate(colours, index / max(count - 1, 1))
+        label = f"{low:,.6g} – {high:,.6g} {style['unit']}"
+        ranges.append(QgsRendererRange(low, high, _symbol(colour), label))
+    return QgsGraduatedSymbolRenderer(f'"{style["field"]}"', ranges)
+
+
+def _interpolate(colours: tuple[str, ...], position: float) -> QColor:
+    place = position * (len(colours) - 1)
+    start = min(int(place), len(colours) - 2)
+    return QgsGradientColorRamp(QColor(colours[start]), QColor(colours[start + 1])).color(place - start)
+
+
+def _categories(style: dict) -> QgsCategorizedSymbolRenderer:
+    categories = [QgsRendererCategory(value, _symbol(colour), label) for value, colour, label in style["classes"]]
+    return QgsCategorizedSymbolRenderer(style["field"], categories)

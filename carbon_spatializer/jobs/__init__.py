@@ -1,0 +1,41 @@
+"""The jobs: each reads files, calls the core and writes files. One module per stage, no QGIS anywhere.
+
+A job is a function ``job(run, *, argument, ...) -> dict``. Its keyword arguments are the request, its docstring is
+their documentation (``python -m carbon_spatializer.worker JOB --help`` prints it), and its result is a dictionary
+with ``summary``, a sentence for the log; ``styles``, how each layer output is to be drawn; and further numbers.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+
+from ..core.errors import InputError
+
+# Name of the job (and of its Processing tool) -> module and function, imported when the job is run.
+JOBS = {
+    "createsamplecity": ("samplecity", "create_sample_city"),
+    "accountsectors": ("accounting", "account_sectors"),
+    "allocatetoparcels": ("allocation", "allocate_to_parcels"),
+    "aggregatetogrid": ("aggregation", "aggregate_to_grid"),
+    "aggregatetozones": ("aggregation", "aggregate_to_zones"),
+    "carbonbalancezoning": ("zoning", "carbon_balance_zoning"),
+}
+
+
+def find(name: str) -> Callable:
+    """The job's function; raises InputError on an unknown name."""
+    if name not in JOBS:
+        raise InputError("job", f"'{name}' is unknown", f"Use one of {', '.join(JOBS)}")
+    module, function = JOBS[name]
+    return getattr(importlib.import_module(f"{__name__}.{module}"), function)
+
+
+def check_arguments(function: Callable, arguments: dict) -> None:
+    """Raise InputError when a request misses an argument or has one that the job does not know."""
+    known = {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        raise InputError(unknown[0], "the job has no such argument", f"Use {', '.join(known)}")
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in arguments]
+    if missing:
+        raise InputError(missing[0], "the argument is missing", "Add it to the request")

@@ -1,0 +1,266 @@
+"""Reading and writing layers and tables, with the checks that every job needs.
+
+A *source* is a path, or a dictionary with ``path``, ``layer`` (name inside the file, optional) and ``crs`` (WKT that
+overrides the file's, optional): what the QGIS side sends for a loaded layer.
+"""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pyproj
+import rasterio
+import shapely
+
+from ..core.errors import InputError
+from .run import Run
+
+_DRIVERS = {
+    ".gpkg": "GPKG",
+    ".geojson": "GeoJSON",
+    ".json": "GeoJSON",
+    ".shp": "ESRI Shapefile",
+    ".fgb": "FlatGeobuf",
+    ".csv": "CSV",
+}
+_DIMENSIONS = {"point": 0, "line": 1, "polygon": 2}
+
+
+def _locate(source, parameter: str) -> tuple[str, str | None, str | None]:
+    """Path, layer name and CRS override of a source; the file must exist."""
+    if not isinstance(source, dict):
+        source = {"path": source}
+    path = str(source.get("path") or "")
+    if not path:
+        raise InputError(parameter, "no layer was given", "Choose a layer or a file")
+    if not path.startswith("/vsi") and not Path(path).exists():
+        raise InputError(parameter, f"the file '{path}' does not exist", "Choose an existing file")
+    return path, source.get("layer") or None, source.get("crs") or None
+
+
+def _read(source, parameter: str, columns, geometry: bool):
+    path, layer, crs = _locate(source, parameter)
+    try:
+        info = pyogrio.read_info(path, layer=layer)
+        if columns is not None:
+            require_fields(info["fields"], columns, parameter)
+        frame = pyogrio.read_dataframe(path, layer=layer, columns=columns, read_geometry=geometry, use_arrow=True)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise InputError(
+            parameter, f"'{path}' cannot be read as a layer ({error})", "Choose a vector layer or a table"
+        ) from None
+    if geometry and not isinstance(frame, gpd.GeoDataFrame):
+        raise InputError(parameter, f"'{path}' has no geometries", "Choose a layer with geometries")
+    if len(frame) == 0:
+        raise InputError(parameter, f"'{path}' has no features", "Choose a layer that is not empty")
+    return frame, crs
+
+
+def require_fields(available, wanted, parameter: str) -> None:
+    """Raise InputError when a wanted field is not among the available ones."""
+    missing = [field for field in wanted if field not in list(available)]
+    if missing:
+        raise InputError(
+            parameter,
+            f"field '{missing[0]}' does not exist",
+            f"Choose one of {', '.join(map(str, available)) or '(the layer has no fields)'}",
+        )
+
+
+def read_table(source, parameter: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a table (or a layer's attributes) as a frame; raises InputError on a missing file or field, or no rows."""
+    frame, _ = _read(source, parameter, columns, geometry=False)
+    return frame
+
+
+def read_layer(
+    source, parameter: str, run: Run, kind: str | None = None, columns: list[str] | None = None
+) -> gpd.GeoDataFrame:
+    """Read a vector layer with geometries that can be relied on.
+
+    Parameters
+    ----------
+    source : see the module.
+    parameter : name for messages.
+    run : receives the warnings about repaired and dropped geometries.
+    kind : ``point``, ``line`` or ``polygon``; None accepts any.
+    columns : fields to read; None reads all.
+
+    Returns
+    -------
+    GeoDataFrame with a CRS, a RangeIndex, no missing geometries, and polygons made valid.
+
+    Raises
+    ------
+    InputError : no file, no features, no CRS, the wrong geometry type, or no usable geometry.
+    """
+    frame, crs = _read(source, parameter, columns, geometry=True)
+    if crs:
+        frame = frame.set_crs(pyproj.CRS.from_user_input(crs), allow_override=True)
+    if frame.crs is None:
+        raise InputError(parameter, "the layer has no CRS", "Set its coordinate reference system and run again")
+    geometry = frame.geometry.array
+    missing = shapely.is_missing(np.asarray(geometry)) | shapely.is_empty(np.asarray(geometry))
+    if missing.any():
+        run.warning(f"{parameter}: {missing.sum():,} features without a geometry were left out.")
+        frame = frame[~missing].reset_index(drop=True)
+        if frame.empty:
+            raise InputError(parameter, "no feature has a geometry", "Choose a layer with geometries")
+    if kind is not None:
+        dimension = shapely.get_dimensions(frame.geometry.array)
+        wrong = dimension != _DIMENSIONS[kind]
+        if wrong.any():
+            raise InputError(
+                parameter,
+                f"{wrong.sum():,} of {len(frame):,} features are not {kind}s",
+                f"Choose a {kind} layer",
+            )
+    if kind == "polygon":
+        valid = shapely.is_valid(frame.geometry.array)
+        if not valid.all():
+            run.warning(
+                f"{parameter}: {(~valid).sum():,} invalid polygons were repaired "
+                f"(first at row {int(np.flatnonzero(~valid)[0]) + 1})."
+            )
+            mended = np.array(frame.geometry.array)
+            mended[~valid] = _polygonal(shapely.make_valid(mended[~valid]))
+            frame = frame.set_geometry(gpd.GeoSeries(mended, crs=frame.crs))
+    bounds = frame.total_bounds
+    if not np.isfinite(bounds).all():
+        raise InputError(parameter, "coordinates are infinite or not numbers", "Repair the geometries and run again")
+    return frame
+
+
+def _polygonal(geometries: np.ndarray) -> np.ndarray:
+    """Keep the polygon parts that make_valid leaves, drop its stray lines and points."""
+    parts, index = shapely.get_parts(geometries, return_index=True)
+    nested = shapely.get_type_id(parts) == 6
+    if nested.any():
+        inner, inner_index = shapely.get_parts(parts[nested], return_index=True)
+        parts, index = (
+            np.concatenate([parts[~nested], inner]),
+            np.concatenate([index[~nested], index[nested][inner_index]]),
+        )
+    keep = shapely.get_type_id(parts) == 3
+    order = np.argsort(index[keep], kind="stable")
+    result = np.full(len(geometries), shapely.MultiPolygon(), dtype=object)
+    owner = index[keep][order]
+    shapely.multipolygons(parts[keep][order], indices=owner, out=result) if len(owner) else None
+    return result
+
+
+def numbers(
+    frame: pd.DataFrame, field: str, parameter: str, negative: bool = False, missing: bool = False
+) -> np.ndarray:
+    """A field as float64 numbers.
+
+    Raises
+    ------
+    InputError : the field is missing, is text that holds no numbers, or holds NaN, infinite or negative values
+        that are not allowed by ``missing`` and ``negative``.
+    """
+    require_fields(frame.columns, [field], parameter)
+    values = pd.to_numeric(frame[field], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    text = np.isnan(values) & frame[field].notna().to_numpy() & (frame[field].astype(str).str.strip() != "").to_numpy()
+    if text.any():
+        raise InputError(
+            parameter,
+            f"field '{field}' holds text, for example '{frame[field].iloc[int(np.flatnonzero(text)[0])]}'",
+            "Choose a numeric field or correct the values",
+        )
+    if not missing and np.isnan(values).any():
+        raise InputError(
+            parameter,
+            f"field '{field}' has no value in {np.isnan(values).sum():,} of {len(values):,} rows "
+            f"(first in row {int(np.flatnonzero(np.isnan(values))[0]) + 1})",
+            "Fill the values or remove the rows",
+        )
+    if np.isinf(values).any():
+        raise InputError(parameter, f"field '{field}' holds infinite values", "Correct the values")
+    if not negative and (values < 0).any():
+        raise InputError(
+            parameter,
+            f"field '{field}' holds negative values, for example {values[values < 0][0]:g} in row "
+            f"{int(np.flatnonzero(values < 0)[0]) + 1}",
+            "Correct the values",
+        )
+    return values
+
+
+def keys(column: pd.Series) -> pd.Series:
+    """A column as text that can be matched: blanks stripped, whole numbers without decimals, missing as ''."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype("string").fillna("").str.strip().astype(object)
+
+
+def work_crs(frame: gpd.GeoDataFrame) -> pyproj.CRS:
+    """Equal-area CRS in metres centred on a layer: areas are true in it, whatever CRS the layer is in."""
+    west, south, east, north = frame.geometry.total_bounds
+    to_degrees = pyproj.Transformer.from_crs(frame.crs, frame.crs.geodetic_crs or 4326, always_xy=True)
+    west, south, east, north = to_degrees.transform_bounds(west, south, east, north)
+    if not np.isfinite([west, south, east, north]).all():
+        raise InputError("crs", f"the layer's coordinates do not fit its CRS '{frame.crs.name}'", "Set the right CRS")
+    return pyproj.CRS.from_proj4(
+        f"+proj=laea +lat_0={(south + north) / 2:.6f} +lon_0={(west + east) / 2:.6f} +datum=WGS84 +units=m +no_defs"
+    )
+
+
+def areas(frame: gpd.GeoDataFrame) -> np.ndarray:
+    """True (ellipsoidal) areas of polygons in square metres."""
+    return shapely.area(frame.geometry.to_crs(work_crs(frame)).array)
+
+
+def align(frame: gpd.GeoDataFrame, other: gpd.GeoDataFrame, parameter: str) -> gpd.GeoDataFrame:
+    """Bring ``frame`` into the CRS of ``other`` and refuse it when the two do not overlap."""
+    if frame.crs != other.crs:
+        frame = frame.to_crs(other.crs)
+    west, south, east, north = frame.total_bounds
+    left, bottom, right, top = other.total_bounds
+    if not (west <= right and left <= east and south <= top and bottom <= north):
+        raise InputError(
+            parameter,
+            f"its extent ({west:g}, {south:g}, {east:g}, {north:g}) does not overlap the other layer's "
+            f"({left:g}, {bottom:g}, {right:g}, {top:g}) in {other.crs.name}",
+            "Check the CRS of both layers",
+        )
+    return frame
+
+
+def open_raster(source, parameter: str) -> rasterio.DatasetReader:
+    """Open a raster; raises InputError when it is missing, unreadable or has no CRS. The caller closes it."""
+    path, _, crs = _locate(source, parameter)
+    try:
+        dataset = rasterio.open(path)
+    except rasterio.errors.RasterioIOError as error:
+        raise InputError(parameter, f"'{path}' cannot be read as a raster ({error})", "Choose a raster") from None
+    if dataset.crs is None and not crs:
+        dataset.close()
+        raise InputError(parameter, "the raster has no CRS", "Set its coordinate reference system and run again")
+    return dataset
+
+
+def write_layer(frame: gpd.GeoDataFrame | pd.DataFrame, path: str | Path, layer: str | None = None) -> None:
+    """Write a layer or a table; the driver follows the file's ending (gpkg, geojson, shp, fgb, csv)."""
+    path = Path(path)
+    driver = _DRIVERS.get(path.suffix.lower())
+    if driver is None:
+        raise InputError("output", f"the file type '{path.suffix}' is unknown", f"Use one of {', '.join(_DRIVERS)}")
+    if driver == "CSV":
+        pd.DataFrame(frame.drop(columns="geometry", errors="ignore")).to_csv(path, index=False, encoding="utf-8")
+        return
+    options = {"layer": layer or path.stem, "driver": driver}
+    if driver == "GPKG":
+        # GDAL 3.6, as in QGIS 3.40 on Debian 12, warns about GeoPackage 1.4.
+        options["dataset_options"] = {"VERSION": "1.2"}
+    if isinstance(frame, gpd.GeoDataFrame):
+        options["promote_to_multi"] = bool((shapely.get_type_id(frame.geometry.array) > 3).any())
+    pyogrio.write_dataframe(frame, path, use_arrow=True, **options)
+
+
+def write_json(content: dict, path: str | Path) -> None:
+    """Write a JSON file in UTF-8."""
+    Path(path).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,45 @@
+"""The Processing provider: an explicit list of the tools, and the graphical models of the whole chains."""
+
+from pathlib import Path
+
+from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+ALGORITHMS = []
+
+_FOLDER = Path(__file__).parent
+
+
+class CarbonProvider(QgsProcessingProvider):
+    """Provider ``carbon``."""
+
+    def id(self):
+        return "carbon"
+
+    def name(self):
+        return "Carbon spatializer"
+
+    def longName(self):
+        return "Carbon spatializer: city carbon inventories on the map"
+
+    def icon(self):
+        return QIcon(str(_FOLDER / "icons" / "provider.svg"))
+
+    def loadAlgorithms(self):
+        for algorithm in ALGORITHMS:
+            self.addAlgorithm(algorithm())
+        # A model finds its steps only when the provider is registered; plugin.py refreshes it then.
+        if QgsApplication.processingRegistry().providerById(self.id()):
+            for file in sorted((_FOLDER / "models").glob("*.model3")):
+                model = QgsProcessingModelAlgorithm()
+                if model.fromFile(str(file)):
+                    self.addAlgorithm(model)
+
+    def supportedOutputVectorLayerExtensions(self):
+        return ["gpkg", "geojson", "fgb", "shp", "csv"]
+
+    def supportedOutputRasterLayerExtensions(self):
+        return ["tif"]
+
+    def supportsNonFileBasedOutput(self):
+        return False

@@ -1,0 +1,141 @@
+"""QGIS's side of the seam: run one job in the worker, relay its replies, and turn failures into one sentence."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+from qgis.core import QgsBlockingProcess, QgsProcessingException, QgsProcessingFeedback, QgsSettings
+from qgis.PyQt.QtCore import QProcess
+
+from . import environment
+
+_MAIN = Path(__file__).with_name("__main__.py")
+_KEPT_STDERR_BYTES = 20000
+
+
+def interpreter() -> Path:
+    """The worker's interpreter as set up by the user."""
+    return environment.interpreter(QgsSettings().value(environment.SETTING, "", str))
+
+
+def run(job: str, arguments: dict, destinations: list[str], feedback: QgsProcessingFeedback) -> dict:
+    """Run a job in the worker and return its result.
+
+    Parameters
+    ----------
+    job : name of the job.
+    arguments : its request.
+    destinations : the files that the job writes; whatever a dead worker left beside them is removed.
+    feedback : receives progress and messages, and says when to stop.
+
+    Raises
+    ------
+    QgsProcessingException : the worker is missing, refused the request, failed, or was stopped; one sentence.
+    """
+    python = interpreter()
+    if not python.exists():
+        raise QgsProcessingException(
+            f"The worker's Python '{python}' does not exist; run the tool 'Set up environment' "
+            "(carbon:setupenvironment) once, then run this tool again."
+        )
+    run_id = uuid.uuid4().hex[:12]
+    replies = _Replies(feedback)
+    try:
+        with tempfile.TemporaryDirectory(prefix="carbon-request-") as folder:
+            request = Path(folder) / "request.json"
+            request.write_text(json.dumps(arguments), encoding="utf-8")
+            call = ["-I", "-X", "utf8", str(_MAIN), job, str(request)]
+            call += ["--parent", str(os.getpid()), "--run-id", run_id]
+            status, crashed = run_process(str(python), call, feedback, replies.stdout, replies.stderr)
+    finally:
+        replies.end_process_tree()
+        for destination in destinations:
+            shutil.rmtree(Path(destination).absolute().parent / f".carbon-{run_id}", ignore_errors=True)
+    return replies.result(status, crashed)
+
+
+def run_process(program: str, arguments: list[str], feedback, on_stdout, on_stderr) -> tuple[int, bool]:
+    """Run a program with feedback and cancel; returns its exit status and whether it crashed or was killed."""
+    process = QgsBlockingProcess(program, arguments)
+    # Both handlers must be set and stay referenced until the end, or QGIS aborts.
+    process.setStdOutHandler(on_stdout)
+    process.setStdErrHandler(on_stderr)
+    status = process.run(feedback)
+    return status, process.exitStatus() != QProcess.ExitStatus.NormalExit
+
+
+class _Replies:
+    """Collects what the worker says."""
+
+    def __init__(self, feedback: QgsProcessingFeedback):
+        self._feedback = feedback
+        self._pending = b""
+        self._stderr = b""
+        self._pid = None
+        self._result = None
+        self._error = None
+        # The bound methods themselves are kept: QgsBlockingProcess does not hold a reference.
+        self.stdout = self._on_stdout
+        self.stderr = self._on_stderr
+
+    def _on_stdout(self, data) -> None:
+        self._pending += bytes(data)
+        *lines, self._pending = self._pending.split(b"\n")
+        for line in lines:
+            self._reply(json.loads(line))
+
+    def _on_stderr(self, data) -> None:
+        self._stderr = (self._stderr + bytes(data))[-_KEPT_STDERR_BYTES:]
+
+    def _reply(self, reply: dict) -> None:
+        kind = reply["type"]
+        if kind == "progress":
+            self._feedback.setProgress(100 * reply["fraction"])
+            if reply["text"]:
+                self._feedback.setProgressText(reply["text"])
+        elif kind == "info":
+            self._feedback.pushInfo(reply["text"])
+        elif kind == "warning":
+            self._feedback.pushWarning(reply["text"])
+        elif kind == "started":
+            self._pid = reply["pid"]
+        elif kind == "result":
+            self._result = reply["result"]
+        elif kind == "error":
+            self._error = reply["text"]
+            if reply.get("traceback"):
+                self._feedback.pushDebugInfo(reply["traceback"])
+
+    def end_process_tree(self) -> None:
+        """Kill whatever the worker left running, once QGIS has seen the worker itself end."""
+        if self._pid is None:
+            return
+        if os.name == "nt":
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(self._pid)], capture_output=True, check=False)
+        else:
+            try:
+                os.killpg(self._pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def result(self, status: int, crashed: bool) -> dict:
+        """The job's result, or the reason why there is none."""
+        if self._feedback.isCanceled():
+            raise QgsProcessingException("Cancelled; nothing was written.")
+        if self._error is not None:
+            raise QgsProcessingException(self._error)
+        if self._result is None or status != 0 or crashed:
+            details = self._stderr.decode("utf-8", "replace").strip()
+            if details:
+                self._feedback.pushDebugInfo(details)
+            how = "was ended by the system" if crashed else f"ended with status {status}"
+            raise QgsProcessingException(
+                f"The worker {how} before it was done, and nothing was written; most often the memory ran out: "
+                "close other programs or run the tool on a smaller area."
+            )
+        return self._result
