@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from qgis.core import (
-    QgsProcessing,
+    Qgis,
     QgsProcessingAlgorithm,
     QgsProcessingException,
     QgsProcessingLayerPostProcessorInterface,
     QgsProcessingUtils,
+    QgsVectorFileWriter,
 )
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
@@ -121,10 +122,26 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
             if required:
                 raise QgsProcessingException(self.invalidSourceError(parameters, name))
             return None
-        path, layer = self.parameterAsCompatibleSourceLayerPathAndLayerName(
-            parameters, name, context, _FORMATS, "gpkg", feedback
-        )
-        return {"path": path, "layer": layer, "crs": source.sourceCrs().toWkt()}
+        layer = self.parameterAsVectorLayer(parameters, name, context)
+        if layer is not None and _differs_from_its_file(layer):
+            path, layer_name = self._export(layer, parameters[name], name, context), ""
+        else:
+            path, layer_name = self.parameterAsCompatibleSourceLayerPathAndLayerName(
+                parameters, name, context, _FORMATS, "gpkg", feedback
+            )
+        return {"path": path, "layer": layer_name, "crs": _crs_text(source.sourceCrs())}
+
+    def _export(self, layer, value, name, context):
+        """Write a layer to a temporary file, with the joins, virtual fields and edits that its own file lacks."""
+        path = QgsProcessingUtils.generateTempFilename(f"{name}.gpkg", context)
+        options = QgsVectorFileWriter.SaveVectorOptions()
+        options.driverName = "GPKG"
+        options.onlySelectedFeatures = getattr(value, "selectedFeaturesOnly", False)
+        error, message, *_ = QgsVectorFileWriter.writeAsVectorFormatV3(layer, path, context.transformContext(), options)
+        if error != QgsVectorFileWriter.WriterError.NoError:
+            text = f"Parameter {name}: '{layer.name()}' could not be exported ({message}); save it as a GeoPackage."
+            raise QgsProcessingException(self.tr(text))
+        return path
 
     def raster(self, parameters, name, context):
         """A raster parameter as a source for the worker, or None."""
@@ -135,7 +152,18 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(
                 self.tr(f"Parameter {name}: '{layer.name()}' is not a file; save it as a GeoTIFF and choose that.")
             )
-        return {"path": layer.source(), "crs": layer.crs().toWkt()}
+        return {"path": layer.source(), "crs": _crs_text(layer.crs())}
+
+
+def _differs_from_its_file(layer) -> bool:
+    """Whether a layer shows joins, virtual fields or unsaved edits, which the worker would not see in its file."""
+    return layer.fields().count() != layer.dataProvider().fields().count() or layer.isModified()
+
+
+def _crs_text(crs) -> str:
+    """A CRS by its public code, or as WKT where it has none."""
+    public = crs.authid().partition(":")[0] in ("EPSG", "ESRI", "OGC", "IGNF")
+    return crs.authid() if public else crs.toWkt(Qgis.CrsWktVariant.Preferred)
 
 
 class _DefaultStyle(QgsProcessingLayerPostProcessorInterface):

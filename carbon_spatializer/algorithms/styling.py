@@ -5,11 +5,13 @@ A style is what the worker sends with a result:
 ``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``.
 """
 
+from itertools import pairwise
+
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
     QgsFillSymbol,
-    QgsGraduatedSymbolRenderer,
     QgsGradientColorRamp,
+    QgsGraduatedSymbolRenderer,
     QgsRendererCategory,
     QgsRendererRange,
     QgsVectorLayer,
@@ -52,7 +54,7 @@ def _graduated(style: dict) -> QgsGraduatedSymbolRenderer:
     breaks = style["breaks"]
     count = len(breaks) - 1
     ranges = []
-    for index, (low, high) in enumerate(zip(breaks, breaks[1:])):
+    for index, (low, high) in enumerate(pairwise(breaks)):
         colour = _interpolate(colours, index / max(count - 1, 1))
         label = f"{low:,.6g} – {high:,.6g} {style['unit']}"
         ranges.append(QgsRendererRange(low, high, _symbol(colour), label))

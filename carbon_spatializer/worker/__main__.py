@@ -23,7 +23,7 @@ import threading  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
 import uuid  # noqa: E402
-from datetime import datetime, timezone  # noqa: E402
+from datetime import UTC, datetime  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from carbon_spatializer import jobs  # noqa: E402
@@ -96,7 +96,7 @@ def _run(job: str, request: Path, run: Run) -> dict:
             "job": job,
             "arguments": arguments,
             "result": result,
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
             "versions": _versions(),
         }

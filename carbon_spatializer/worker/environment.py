@@ -29,6 +29,6 @@ def python_in(folder: Path) -> Path:
 
 
 def interpreter(setting: str = "") -> Path:
-    """The worker's interpreter: the environment variable, else the user's setting, else the plugin's own environment."""
+    """The worker's interpreter: the environment variable, else the user's setting, else the plugin's own."""
     chosen = os.environ.get(VARIABLE) or setting
     return Path(chosen) if chosen else python_in(default_folder())
