@@ -110,8 +110,7 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
             )
         if context.willLoadLayerOnCompletion(path):
             details = context.layerToLoadOnCompletionDetails(path)
-            self._post_processor = _DefaultStyle()  # kept alive by the tool
-            details.setPostProcessor(self._post_processor)
+            details.setPostProcessor(_DefaultStyle())  # which takes ownership
 
     # What goes into the request -----------------------------------------------------------------------------------
 

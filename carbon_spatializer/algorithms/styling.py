@@ -32,9 +32,7 @@ def save_default(path: str, style: dict) -> bool:
         return False
     layer.setRenderer(renderer(style))
     if path.lower().endswith(".gpkg"):
-        result = layer.saveStyleToDatabaseV2("default", "", True, "")
-        message = result[-1] if isinstance(result, tuple) else ""
-        return not message
+        return not layer.saveStyleToDatabase("default", "", True, "")
     return layer.saveDefaultStyle(QgsVectorLayer.StyleCategory.AllStyleCategories)[1]
 
 
