@@ -5,7 +5,13 @@ from pathlib import Path
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
-ALGORITHMS = []
+from .algorithms.checkenvironment import CheckEnvironment
+from .algorithms.setupenvironment import SetupEnvironment
+
+ALGORITHMS = [
+    SetupEnvironment,
+    CheckEnvironment,
+]
 
 _FOLDER = Path(__file__).parent
 

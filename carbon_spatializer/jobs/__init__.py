@@ -13,6 +13,8 @@ from ..core.errors import InputError
 
 # Name of the job (and of its Processing tool) -> module and function, imported when the job is run.
 JOBS = {
+    "setupenvironment": ("environment", "set_up_environment"),
+    "checkenvironment": ("environment", "check_environment"),
     "createsamplecity": ("samplecity", "create_sample_city"),
     "accountsectors": ("accounting", "account_sectors"),
     "allocatetoparcels": ("allocation", "allocate_to_parcels"),

@@ -23,7 +23,13 @@ def interpreter() -> Path:
     return environment.interpreter(QgsSettings().value(environment.SETTING, "", str))
 
 
-def run(job: str, arguments: dict, destinations: list[str], feedback: QgsProcessingFeedback) -> dict:
+def run(
+    job: str,
+    arguments: dict,
+    destinations: list[str],
+    feedback: QgsProcessingFeedback,
+    python: Path | None = None,
+) -> dict:
     """Run a job in the worker and return its result.
 
     Parameters
@@ -32,15 +38,17 @@ def run(job: str, arguments: dict, destinations: list[str], feedback: QgsProcess
     arguments : its request.
     destinations : the files that the job writes; whatever a dead worker left beside them is removed.
     feedback : receives progress and messages, and says when to stop.
+    python : interpreter to run the job in; None takes the one that is set up.
 
     Raises
     ------
     QgsProcessingException : the worker is missing, refused the request, failed, or was stopped; one sentence.
     """
-    python = interpreter()
-    if not python.exists():
+    python = python or interpreter()
+    if not python.is_file() or environment.is_interrupted(python):
+        state = "is not whole, because its set-up was interrupted" if python.is_file() else "does not exist"
         raise QgsProcessingException(
-            f"The worker's Python '{python}' does not exist; run the tool 'Set up environment' "
+            f"The worker's Python '{python}' {state}; run the tool 'Set up environment' "
             "(carbon:setupenvironment) once, then run this tool again."
         )
     run_id = uuid.uuid4().hex[:12]
@@ -87,7 +95,11 @@ class _Replies:
         self._pending += bytes(data)
         *lines, self._pending = self._pending.split(b"\n")
         for line in lines:
-            self._reply(json.loads(line))
+            try:
+                self._reply(json.loads(line))
+            except ValueError:
+                # Printed before the worker took over its standard output, by a sitecustomize for example.
+                self._feedback.pushDebugInfo(line.decode("utf-8", "replace"))
 
     def _on_stderr(self, data) -> None:
         self._stderr = (self._stderr + bytes(data))[-_KEPT_STDERR_BYTES:]
