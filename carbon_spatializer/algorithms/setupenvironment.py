@@ -36,7 +36,8 @@ can be cancelled at any time; running it again picks up or starts over as needed
 <h3>CPU or CUDA</h3>
 pip's configured index decides which build of torch arrives. PyPI offers the CUDA build on Linux (several GB) and the
 CPU build on Windows. For the other one, give the address of PyTorch's own index as <i>Further index for torch</i>;
-PyTorch's site names it for each driver under 'Get started'. With the device CUDA the tool makes sure at the end that torch finds the GPU.
+PyTorch's site names it for each driver under 'Get started'. With the device CUDA the tool makes sure at the end that
+torch finds the GPU.
 <h3>An interpreter of your own</h3>
 Under the advanced parameters an existing interpreter (conda, system) can be given instead; it is checked, nothing is
 installed into it, and it is remembered until this tool is run without one."""
