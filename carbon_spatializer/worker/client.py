@@ -128,7 +128,8 @@ class _Replies:
         if self._pid is None:
             return
         if os.name == "nt":
-            subprocess.run(["taskkill", "/T", "/F", "/PID", str(self._pid)], capture_output=True, check=False)
+            taskkill = Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32" / "taskkill.exe"
+            subprocess.run([str(taskkill), "/T", "/F", "/PID", str(self._pid)], capture_output=True, check=False)
         else:
             try:
                 os.killpg(self._pid, signal.SIGKILL)
