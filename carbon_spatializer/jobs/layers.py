@@ -126,7 +126,9 @@ def read_layer(
                 f"(first at row {int(np.flatnonzero(~valid)[0]) + 1})."
             )
             mended = np.array(frame.geometry.array)
-            mended[~valid] = _polygonal(shapely.make_valid(mended[~valid]))
+            repaired = _polygonal(shapely.make_valid(mended[~valid]))
+            # A polygon without area has no valid form; as it is, it still has its place.
+            mended[~valid] = np.where(shapely.is_empty(repaired), mended[~valid], repaired)
             frame = frame.set_geometry(gpd.GeoSeries(mended, crs=frame.crs))
     bounds = frame.total_bounds
     if not np.isfinite(bounds).all():
