@@ -29,7 +29,7 @@ _DRIVERS = {
 _DIMENSIONS = {"point": 0, "line": 1, "polygon": 2}
 
 
-def _locate(source, parameter: str) -> tuple[str, str | None, str | None]:
+def locate(source, parameter: str) -> tuple[str, str | None, str | None]:
     """Path, layer name and CRS override of a source; the file must exist."""
     if not isinstance(source, dict):
         source = {"path": source}
@@ -41,13 +41,16 @@ def _locate(source, parameter: str) -> tuple[str, str | None, str | None]:
     return path, source.get("layer") or None, source.get("crs") or None
 
 
-def _read(source, parameter: str, columns, geometry: bool):
-    path, layer, crs = _locate(source, parameter)
+def _read(source, parameter: str, columns, geometry: bool, exact: bool = False):
+    path, layer, crs = locate(source, parameter)
     try:
         info = pyogrio.read_info(path, layer=layer)
         if columns is not None:
             require_fields(info["fields"], columns, parameter)
-        frame = pyogrio.read_dataframe(path, layer=layer, columns=columns, read_geometry=geometry, use_arrow=True)
+        types = {"types_mapper": pd.ArrowDtype} if exact else {}
+        frame = pyogrio.read_dataframe(
+            path, layer=layer, columns=columns, read_geometry=geometry, use_arrow=True, arrow_to_pandas_kwargs=types
+        )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(
             parameter, f"'{path}' cannot be read as a layer ({error})", "Choose a vector layer or a table"
@@ -77,7 +80,12 @@ def read_table(source, parameter: str, columns: list[str] | None = None) -> pd.D
 
 
 def read_layer(
-    source, parameter: str, run: Run, kind: str | None = None, columns: list[str] | None = None
+    source,
+    parameter: str,
+    run: Run,
+    kind: str | None = None,
+    columns: list[str] | None = None,
+    exact: bool = False,
 ) -> gpd.GeoDataFrame:
     """Read a vector layer with geometries that can be relied on.
 
@@ -88,6 +96,7 @@ def read_layer(
     run : receives the warnings about repaired and dropped geometries.
     kind : ``point``, ``line`` or ``polygon``; None accepts any.
     columns : fields to read; None reads all.
+    exact : keep the fields' exact types (whole numbers with gaps, dates) so that they can be written as they came.
 
     Returns
     -------
@@ -97,7 +106,7 @@ def read_layer(
     ------
     InputError : no file, no features, no CRS, the wrong geometry type, or no usable geometry.
     """
-    frame, crs = _read(source, parameter, columns, geometry=True)
+    frame, crs = _read(source, parameter, columns, geometry=True, exact=exact)
     if crs:
         frame = frame.set_crs(pyproj.CRS.from_user_input(crs), allow_override=True)
     if frame.crs is None:
@@ -234,7 +243,7 @@ def align(frame: gpd.GeoDataFrame, other: gpd.GeoDataFrame, parameter: str) -> g
 
 def open_raster(source, parameter: str) -> rasterio.DatasetReader:
     """Open a raster; raises InputError when it is missing, unreadable or has no CRS. The caller closes it."""
-    path, _, crs = _locate(source, parameter)
+    path, _, crs = locate(source, parameter)
     try:
         dataset = rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
