@@ -5,12 +5,18 @@ from pathlib import Path
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.aggregatetogrid import AggregateToGrid
+from .algorithms.aggregatetozones import AggregateToZones
+from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.setupenvironment import SetupEnvironment
 
 ALGORITHMS = [
     SetupEnvironment,
     CheckEnvironment,
+    AggregateToGrid,
+    AggregateToZones,
+    CarbonBalanceZoning,
 ]
 
 _FOLDER = Path(__file__).parent

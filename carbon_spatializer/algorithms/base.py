@@ -153,6 +153,11 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
             )
         return {"path": layer.source(), "crs": _crs_text(layer.crs())}
 
+    def crs(self, parameters, name, context):
+        """A CRS parameter as text for the worker, or None."""
+        crs = self.parameterAsCrs(parameters, name, context)
+        return _crs_text(crs) if crs.isValid() else None
+
 
 def _differs_from_its_file(layer) -> bool:
     """Whether a layer shows joins, virtual fields or unsaved edits, which the worker would not see in its file."""

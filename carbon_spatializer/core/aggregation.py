@@ -171,7 +171,7 @@ def _intersections(sources: np.ndarray, targets: np.ndarray, progress) -> tuple[
     chunks = np.array_split(np.arange(len(targets)), max(1, min(len(targets), 50), len(targets) // _CHUNK))
     parts = []
     for number, chunk in enumerate(chunks):
-        progress(number / len(chunks), "Intersecting polygons")
+        progress(number / len(chunks), "" if number else "Intersecting polygons")
         target, source = tree.query(targets[chunk], predicate="intersects")
         target = chunk[target]
         area = np.full(len(target), np.nan)

@@ -57,12 +57,12 @@ def aggregate_to_grid(
     run.progress(0.9, "Writing the cells")
     layers.write_layer(result, run.stage(output, "output"))
     main = _main_field(values)
-    total = values[main].sum()
+    sentence = _sentence(ledger, main, "cells", lost)
     return {
-        "summary": f"{len(result):,} cells of {cell_size:g} m in {grid_crs.name}. {_sentence(ledger, main, 'cells', lost)}",
+        "summary": f"{len(result):,} cells of {cell_size:g} m in {grid_crs.name}. {sentence}",
         "styles": {"output": _style(result, "intensity_t_ha", f"t CO2e/ha ({main})", 7)},
         "cells": len(result),
-        "total_t": float(total),
+        "total_t": float(values[main].sum()),
         "relative_error": float(ledger["relative_error"].abs().max()),
     }
 
@@ -186,8 +186,8 @@ def _warn_of_distortion(run: Run, cells: gpd.GeoDataFrame, nominal_m2: float) ->
     true = cells["area_m2"].mean()
     if abs(true / nominal_m2 - 1) > 0.01:
         run.warning(
-            f"In '{cells.crs.name}' a cell of {nominal_m2 / 1e4:,.4g} ha is {true / 1e4:,.4g} ha on the ground; area_m2 and "
-            "intensity_t_ha use the true area. Choose a local CRS, such as a UTM zone, for cells of true size."
+            f"In '{cells.crs.name}' a cell of {nominal_m2 / 1e4:,.4g} ha is {true / 1e4:,.4g} ha on the ground; "
+            "area_m2 and intensity_t_ha use the true area. Choose a local CRS, such as a UTM zone, for true cell sizes."
         )
 
 
