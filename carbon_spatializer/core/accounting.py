@@ -258,6 +258,7 @@ def account_lines(
         without a factor.
     """
     lines = activity.reset_index(drop=True)
+    lines["carrier"] = lines["carrier"].str.split().str.join(" ")
     lines.insert(0, "line", lines.index + 1)
     progress(0.1, "Matching lines to the scheme")
     lines = _place(lines, scheme)
@@ -339,6 +340,32 @@ def _land_types(lines: pd.DataFrame, allowed: pd.Series) -> pd.Series:
 
 def _apply_factors(lines: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
     """Join each line with its factors and bring its amount into their unit."""
+    found = _find_factors(lines, factors)
+    table = factors.rename(
+        columns={"unit": "factor_unit", "uncertainty_pct": "factor_uncertainty_pct"}
+        | {name: f"factor_{name}" for name in (*KEYS, "scope", "gpc", "ipcc")}
+    ).drop(columns="name")
+    table["factor_row"] = range(len(table))
+    lines = lines.rename(columns={"uncertainty_pct": "amount_uncertainty_pct"})
+    lines["dimension"] = _dimensions(lines)
+    lines[found.columns] = found
+    on = [*found.columns, "dimension"]
+    joined = lines.merge(table, on=on, how="left", sort=False)
+    wrong = joined["factor_t_per_unit"].isna()
+    if wrong.any():
+        line = joined[wrong].iloc[0]
+        _refuse_unit(line, table.merge(line[found.columns].to_frame().T, on=list(found.columns)))
+    for name in ("scope", "gpc", "ipcc"):
+        own = joined.pop(f"factor_{name}")
+        joined[name] = own.where(own != "", joined[name].str.replace("|", "; "))
+    pairs = joined[["unit", "activity_unit"]].drop_duplicates()
+    scale = {pair: units.factor(*pair, "activity") for pair in pairs.itertuples(index=False, name=None)}
+    joined["to_factor_unit"] = [scale[pair] for pair in zip(joined["unit"], joined["activity_unit"])]
+    return joined.drop(columns=["factor_sector", "factor_subsector", "factor_carrier"])
+
+
+def _find_factors(lines: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
+    """The key and origin of each line's factors, in the columns that the factors will be joined on."""
     wanted = lines[KEYS].apply(key)
     found = pd.DataFrame(np.nan, index=lines.index, columns=[*KEYS, "origin"], dtype=object)
     for origin, rows in factors.groupby("origin", sort=False):
@@ -349,39 +376,28 @@ def _apply_factors(lines: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
     missing = found["carrier"].isna()
     if missing.any():
         _refuse_carrier(lines[missing], wanted, factors)
-    dimensions = {}
+    return found.rename(columns={name: f"factor_{name}" for name in KEYS})
+
+
+def _dimensions(lines: pd.DataFrame) -> pd.Series:
+    """What the unit of each line measures."""
+    known = {}
     for unit, row in lines.drop_duplicates("unit")[["unit", "line"]].itertuples(index=False):
         try:
-            dimensions[unit] = units.dimension(unit, "activity")
+            known[unit] = units.dimension(unit, "activity")
         except InputError as error:
             raise InputError("activity", f"row {row}: {error.problem}", error.mend) from None
-    lines = lines.rename(columns={"uncertainty_pct": "amount_uncertainty_pct"})
-    lines["dimension"] = lines["unit"].map(dimensions)
-    table = factors.rename(
-        columns={"unit": "factor_unit", "uncertainty_pct": "factor_uncertainty_pct"}
-        | {name: f"factor_{name}" for name in ("sector", "subsector", "carrier", "scope", "gpc", "ipcc")}
+    return lines["unit"].map(known)
+
+
+def _refuse_unit(line: pd.Series, fits: pd.DataFrame) -> None:
+    known = [unit for dimension in fits["dimension"].unique() for unit in units.known_units(dimension)]
+    raise InputError(
+        "activity",
+        f"row {line['line']}: unit '{line['unit']}' of carrier '{line['carrier']}' measures {line['dimension']}, but "
+        f"its factor is in {' and '.join(fits['factor_unit'].unique())}",
+        f"Give the amount in one of {', '.join(known)}, or add a factor for this unit to the factor table",
     )
-    on = [f"factor_{name}" for name in KEYS] + ["origin", "dimension"]
-    lines[on[:-1]] = found
-    joined = lines.merge(table, on=on, how="left", sort=False)
-    wrong = joined["factor_t_per_unit"].isna()
-    if wrong.any():
-        line = joined[wrong].iloc[0]
-        fits = table.merge(line[on[:-1]].to_frame().T, on=on[:-1])
-        raise InputError(
-            "activity",
-            f"row {line['line']}: unit '{line['unit']}' of carrier '{line['carrier']}' measures {line['dimension']}, "
-            f"but its factor is in {' and '.join(fits['factor_unit'].unique())}",
-            f"Give the amount in one of {', '.join(u for kind in fits['dimension'].unique() for u in units.known_units(kind))}"
-            ", or give a factor for this unit",
-        )
-    for name in ("scope", "gpc", "ipcc"):
-        own = joined.pop(f"factor_{name}")
-        joined[name] = own.where(own != "", joined[name].str.replace("|", "; "))
-    pairs = joined[["unit", "activity_unit"]].drop_duplicates()
-    scale = {pair: units.factor(*pair, "activity") for pair in pairs.itertuples(index=False, name=None)}
-    joined["to_factor_unit"] = [scale[pair] for pair in zip(joined["unit"], joined["activity_unit"])]
-    return joined.drop(columns=[*on[:3], "name"])
 
 
 def _refuse_carrier(lines: pd.DataFrame, wanted: pd.DataFrame, factors: pd.DataFrame) -> None:
@@ -435,17 +451,11 @@ def guard_double_counting(lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
     return lines, findings.reset_index()
 
 
-def combined_uncertainty(tonnes: pd.Series, uncertainty_pct: pd.Series, total: float | None = None) -> float:
-    """+-% of a sum of independent lines, sqrt(sum((U_i x_i)^2)) / |sum(x_i)| (IPCC 2006, Vol. 1, Equation 3.2).
-
-    ``total`` takes the place of the sum, for example net emissions that sinks are part of; 0 where it is 0.
-    """
-    total = tonnes.sum() if total is None else total
-    return float(np.sqrt(((uncertainty_pct * tonnes) ** 2).sum()) / abs(total)) if total else 0.0
-
-
 def summarise(lines: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Gross emissions, sinks and net of the counted lines, with the +-% of the net.
+
+    Lines are independent: U = sqrt(sum((U_i x_i)^2)) / |sum(x_i)| (IPCC 2006, Vol. 1, Ch. 3, Equation 3.2); U is 0
+    where the net is 0.
 
     Parameters
     ----------
