@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from qgis.core import QgsBlockingProcess, QgsProcessingException, QgsProcessingFeedback, QgsSettings
@@ -53,15 +56,16 @@ def run(
         )
     run_id = uuid.uuid4().hex[:12]
     replies = _Replies(feedback)
+    request = Path(tempfile.gettempdir()) / f"carbon-request-{run_id}.json"
     try:
-        with tempfile.TemporaryDirectory(prefix="carbon-request-") as folder:
-            request = Path(folder) / "request.json"
-            request.write_text(json.dumps(arguments), encoding="utf-8")
-            call = ["-I", "-X", "utf8", str(_MAIN), job, str(request)]
-            call += ["--parent", str(os.getpid()), "--run-id", run_id]
+        request.write_text(json.dumps(arguments), encoding="utf-8")
+        call = ["-I", "-X", "utf8", str(_MAIN), job, str(request)]
+        call += ["--parent", str(os.getpid()), "--run-id", run_id]
+        with _cancelled_by_interrupt(feedback):
             status, crashed = run_process(str(python), call, feedback, replies.stdout, replies.stderr)
     finally:
         replies.end_process_tree()
+        request.unlink(missing_ok=True)
         for destination in destinations:
             shutil.rmtree(Path(destination).absolute().parent / f".carbon-{run_id}", ignore_errors=True)
     return replies.result(status, crashed)
@@ -75,6 +79,34 @@ def run_process(program: str, arguments: list[str], feedback, on_stdout, on_stde
     process.setStdErrHandler(on_stderr)
     status = process.run(feedback)
     return status, process.exitStatus() != QProcess.ExitStatus.NormalExit
+
+
+@contextmanager
+def _cancelled_by_interrupt(feedback):
+    """Have Ctrl-C cancel the job when it runs in the main thread, as in ``qgis_process``.
+
+    Python would act on the signal only once QGIS has waited for the worker to end, so a thread of its own listens.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    listening, waking = socket.socketpair()
+    waking.setblocking(False)
+
+    def listen() -> None:
+        with listening:
+            if listening.recv(1) == bytes([signal.SIGINT]):
+                feedback.cancel()
+
+    threading.Thread(target=listen, daemon=True).start()
+    former = signal.signal(signal.SIGINT, lambda *_: None)
+    former_fd = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(former_fd)
+        signal.signal(signal.SIGINT, former or signal.SIG_DFL)
+        waking.close()
 
 
 class _Replies:
