@@ -7,6 +7,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .algorithms.aggregatetogrid import AggregateToGrid
 from .algorithms.aggregatetozones import AggregateToZones
+from .algorithms.allocatetoparcels import AllocateToParcels
 from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.setupenvironment import SetupEnvironment
@@ -14,6 +15,7 @@ from .algorithms.setupenvironment import SetupEnvironment
 ALGORITHMS = [
     SetupEnvironment,
     CheckEnvironment,
+    AllocateToParcels,
     AggregateToGrid,
     AggregateToZones,
     CarbonBalanceZoning,
