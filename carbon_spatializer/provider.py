@@ -5,6 +5,7 @@ from pathlib import Path
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.accountsectors import AccountSectors
 from .algorithms.aggregatetogrid import AggregateToGrid
 from .algorithms.aggregatetozones import AggregateToZones
 from .algorithms.allocatetoparcels import AllocateToParcels
@@ -15,6 +16,7 @@ from .algorithms.setupenvironment import SetupEnvironment
 ALGORITHMS = [
     SetupEnvironment,
     CheckEnvironment,
+    AccountSectors,
     AllocateToParcels,
     AggregateToGrid,
     AggregateToZones,

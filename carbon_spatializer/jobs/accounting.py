@@ -399,6 +399,7 @@ def _chart(lines: pd.DataFrame, gross: float) -> Figure:
         axes.annotate(share, (max(start[row], 0.0), row), (4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.axvline(0, color="#444444", linewidth=0.8)
     axes.margins(x=0.12)
+    axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"{unit} CO2e; labels are shares of the gross emissions ({gross / scale:,.4g} {unit})")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
