@@ -2,10 +2,11 @@
 
 import ast
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
-from conftest import PROJECT
 
+PROJECT = Path(__file__).resolve().parents[1]
 ICONS = PROJECT / "carbon_spatializer" / "icons"
 FILES = sorted(ICONS.glob("*.svg"))
 

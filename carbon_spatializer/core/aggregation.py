@@ -114,9 +114,10 @@ def split_over_zones(
 
 
 def _split(parcels: np.ndarray, targets: np.ndarray, overlapping: np.ndarray, progress) -> Split:
-    areas = shapely.area(parcels)
+    polygons = _valid(parcels)
+    areas = shapely.area(polygons)
     solid, flat = np.flatnonzero(areas > 0), np.flatnonzero(~(areas > 0))
-    polygons = _valid(parcels[solid])
+    polygons = polygons[solid]
     source, target, area = _intersections(polygons, targets, progress)
     if len(overlapping):
         area = _without_double_count(polygons, targets, overlapping, source, target, area)

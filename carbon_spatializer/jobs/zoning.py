@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ..core import zoning
 from ..core.breaks import readable_breaks
@@ -232,11 +233,12 @@ def _how_to_read(units: pd.DataFrame, equality: str, band_pct: float, crop_sinks
 
 def _counts(zone_table: pd.DataFrame) -> Html:
     shown = pd.DataFrame({"zone": zone_table["zone"]})
+    formats = {}
     for name, title in (("units", "units"), ("gross_t", "gross, t"), ("sink_t", "sink, t"), ("gdp", "GDP")):
-        shown[title] = zone_table[name]
-        shown[f"% of {zone_table[f'{name}_of'].iloc[0]:,.6g}"] = zone_table[f"{name}_share_pct"]
-    formats = {name: "{:,.2f}" for name in shown if name.startswith("%")}
-    return html_table(shown, formats | {"units": "{:,.0f}", "gross, t": "{:,.0f}", "sink, t": "{:,.0f}"})
+        share = f"% of {zone_table[f'{name}_of'].iloc[0]:,.0f}"
+        shown[title], formats[title] = zone_table[name], "{:,.0f}"
+        shown[share], formats[share] = zone_table[f"{name}_share_pct"], "{:.2f}"
+    return html_table(shown, formats)
 
 
 def _charts(zone_table: pd.DataFrame) -> Figure:
@@ -251,17 +253,15 @@ def _charts(zone_table: pd.DataFrame) -> Figure:
     bars.margins(y=0.1)
     bars.spines[["top", "right"]].set_visible(False)
     some = present[present["units"] > 0]
-    wedges, *_ = pie.pie(
+    pie.pie(
         some["units"],
+        labels=[f"{share:.2f} %" for share in some["units_share_pct"]],
         colors=[_COLOURS[zone] for zone in some["zone"]],
-        autopct="%.2f %%",
-        pctdistance=1.2,
         startangle=90,
         counterclock=False,
         wedgeprops={"edgecolor": "white"},
     )
     pie.set_title(f"Share of {some['units'].sum():,} units")
-    figure.legend(wedges, some["zone"], loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -270,14 +270,18 @@ def _scatter(units: pd.DataFrame, band_pct: float) -> list:
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     axes = figure.subplots()
     shown = units[(units["ecc"] > 0) & (units["esc"] > 0)]
-    for zone, group in shown.groupby("zone"):
+    for zone in zoning.ZONES[:4]:
+        group = shown[shown["zone"] == zone]
         axes.scatter(group["ecc"], group["esc"], s=22, color=_COLOURS[zone], label=zone, edgecolors="white", lw=0.4)
     for draw_line, draw_band in ((axes.axvline, axes.axvspan), (axes.axhline, axes.axhspan)):
         draw_line(1, color="#444", lw=0.8)
         draw_band(1 - band_pct / 100, 1 + band_pct / 100, color="#888", alpha=0.15, lw=0)
-    axes.set(xscale="log", yscale="log", xlabel="ECC (share of GDP / share of emissions)")
-    axes.set_ylabel("ESC (share of sink / share of emissions)")
-    axes.set_title("Economic contribution and ecological support")
+    axes.set(xscale="log", yscale="log", title="Economic contribution and ecological support")
+    axes.set(xlabel="ECC (share of GDP / share of emissions)", ylabel="ESC (share of sink / share of emissions)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     hidden = len(units) - len(shown)
     note = f"The grey band is ±{band_pct:g} % around 1."
@@ -286,21 +290,16 @@ def _scatter(units: pd.DataFrame, band_pct: float) -> list:
 
 def _strategies(zone_table: pd.DataFrame) -> Html:
     present = zone_table.loc[zone_table["units"] > 0, "zone"]
-    swatch = '<span style="color:{}">■</span> {}'
-    return html_table(
-        pd.DataFrame(
-            {
-                "zone": [Html(swatch.format(_COLOURS[zone], zone)) for zone in present],
-                "strategy": [_STRATEGIES[zone] for zone in present],
-            }
-        )
-    )
+    swatches = [Html(f'<span style="color:{_COLOURS[zone]}">■</span> {zone}') for zone in present]
+    strategies = [_STRATEGIES[zone] for zone in present]
+    return html_table(pd.DataFrame({"zone": swatches, "strategy": strategies}, dtype=object))
 
 
-def _index_table(units: pd.DataFrame) -> pd.DataFrame:
+def _index_table(units: pd.DataFrame) -> Html:
     columns = {"CCR, %": "ccr_pct", "ECC": "ecc", "ESC": "esc"}
     described = units[list(columns.values())].agg(["min", "median", "mean", "max"]).T
-    return described.set_index(pd.Index(columns, name="index")).reset_index()
+    described = described.set_index(pd.Index(columns, name="index")).rename(columns={"mean": "mean of the units"})
+    return html_table(described.reset_index(), dict.fromkeys(described, "{:,.4g}"))
 
 
 def _classes(units: pd.DataFrame, field: str) -> pd.DataFrame:
