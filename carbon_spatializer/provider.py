@@ -11,11 +11,13 @@ from .algorithms.aggregatetozones import AggregateToZones
 from .algorithms.allocatetoparcels import AllocateToParcels
 from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
+from .algorithms.createsamplecity import CreateSampleCity
 from .algorithms.setupenvironment import SetupEnvironment
 
 ALGORITHMS = [
     SetupEnvironment,
     CheckEnvironment,
+    CreateSampleCity,
     AccountSectors,
     AllocateToParcels,
     AggregateToGrid,

@@ -12,9 +12,13 @@ from qgis.core import (
     QgsFillSymbol,
     QgsGradientColorRamp,
     QgsGraduatedSymbolRenderer,
+    QgsLineSymbol,
+    QgsMarkerSymbol,
     QgsRendererCategory,
     QgsRendererRange,
+    QgsSymbol,
     QgsVectorLayer,
+    QgsWkbTypes,
 )
 from qgis.PyQt.QtGui import QColor
 
@@ -22,7 +26,15 @@ _RAMPS = {
     "emission": ("#ffffcc", "#fed976", "#fd8d3c", "#e31a1c", "#800026"),
     "sink": ("#f7fcf5", "#c7e9c0", "#74c476", "#238b45", "#00441b"),
 }
-_OUTLINE = {"outline_color": "120,120,120,90", "outline_width": "0.05"}
+# Geometry type -> maker of a symbol and its settings.
+_SYMBOLS = {
+    QgsWkbTypes.GeometryType.PointGeometry: (QgsMarkerSymbol.createSimple, {"size": "1", "outline_style": "no"}),
+    QgsWkbTypes.GeometryType.LineGeometry: (QgsLineSymbol.createSimple, {"line_width": "0.3"}),
+    QgsWkbTypes.GeometryType.PolygonGeometry: (
+        QgsFillSymbol.createSimple,
+        {"outline_color": "120,120,120,90", "outline_width": "0.05"},
+    ),
+}
 
 
 def save_default(path: str, style: dict) -> bool:
@@ -30,24 +42,25 @@ def save_default(path: str, style: dict) -> bool:
     layer = QgsVectorLayer(path, "result", "ogr")
     if not layer.isValid():
         return False
-    layer.setRenderer(renderer(style))
+    layer.setRenderer(renderer(style, layer.geometryType()))
     if path.lower().endswith(".gpkg"):
         return not layer.saveStyleToDatabase("default", "", True, "")
     return layer.saveDefaultStyle(QgsVectorLayer.StyleCategory.AllStyleCategories)[1]
 
 
-def renderer(style: dict):
-    """The renderer for a style."""
-    return {"graduated": _graduated, "categories": _categories}[style["kind"]](style)
+def renderer(style: dict, geometry=QgsWkbTypes.GeometryType.PolygonGeometry):
+    """The renderer for a style, with symbols for points, lines or polygons."""
+    create, settings = _SYMBOLS[geometry]
+
+    def symbol(colour) -> QgsSymbol:
+        made = create(settings)
+        made.setColor(QColor(colour))
+        return made
+
+    return {"graduated": _graduated, "categories": _categories}[style["kind"]](style, symbol)
 
 
-def _symbol(colour: str | QColor) -> QgsFillSymbol:
-    symbol = QgsFillSymbol.createSimple(_OUTLINE)
-    symbol.setColor(QColor(colour))
-    return symbol
-
-
-def _graduated(style: dict) -> QgsGraduatedSymbolRenderer:
+def _graduated(style: dict, symbol) -> QgsGraduatedSymbolRenderer:
     colours = _RAMPS[style.get("ramp", "emission")]
     breaks = style["breaks"]
     count = len(breaks) - 1
@@ -55,7 +68,7 @@ def _graduated(style: dict) -> QgsGraduatedSymbolRenderer:
     for index, (low, high) in enumerate(pairwise(breaks)):
         colour = _interpolate(colours, index / max(count - 1, 1))
         label = f"{low:,.6g} – {high:,.6g} {style['unit']}"
-        ranges.append(QgsRendererRange(low, high, _symbol(colour), label))
+        ranges.append(QgsRendererRange(low, high, symbol(colour), label))
     return QgsGraduatedSymbolRenderer(f'"{style["field"]}"', ranges)
 
 
@@ -65,6 +78,6 @@ def _interpolate(colours: tuple[str, ...], position: float) -> QColor:
     return QgsGradientColorRamp(QColor(colours[start]), QColor(colours[start + 1])).color(place - start)
 
 
-def _categories(style: dict) -> QgsCategorizedSymbolRenderer:
-    categories = [QgsRendererCategory(value, _symbol(colour), label) for value, colour, label in style["classes"]]
+def _categories(style: dict, symbol) -> QgsCategorizedSymbolRenderer:
+    categories = [QgsRendererCategory(value, symbol(colour), label) for value, colour, label in style["classes"]]
     return QgsCategorizedSymbolRenderer(style["field"], categories)

@@ -5,11 +5,14 @@ overrides the file's, optional): what the QGIS side sends for a loaded layer.
 """
 
 import json
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 import pyproj
 import rasterio
@@ -256,20 +259,55 @@ def open_raster(source, parameter: str) -> rasterio.DatasetReader:
 
 def write_layer(frame: gpd.GeoDataFrame | pd.DataFrame, path: str | Path, layer: str | None = None) -> None:
     """Write a layer or a table; the driver follows the file's ending (gpkg, geojson, shp, fgb, csv)."""
+    options = _writing(path, layer)
+    if options["driver"] == "CSV":
+        pd.DataFrame(frame.drop(columns="geometry", errors="ignore")).to_csv(path, index=False, encoding="utf-8")
+        return
+    if isinstance(frame, gpd.GeoDataFrame):
+        options["promote_to_multi"] = bool((shapely.get_type_id(frame.geometry.array) > 3).any())
+    pyogrio.write_dataframe(frame, path, use_arrow=True, **options)
+
+
+def write_points(frames: Iterable[pd.DataFrame], path: str | Path, crs) -> None:
+    """Write a point layer frame by frame, so that millions of points never lie in memory together.
+
+    Parameters
+    ----------
+    frames : at least one, all with the same columns: ``x`` and ``y`` in the CRS, and the fields.
+    """
+    frames = iter(frames)
+    first = _points_batch(next(frames))
+    batches = chain([first], map(_points_batch, frames))
+    options = _writing(path) | {"geometry_name": "geometry", "geometry_type": "Point", "encoding": "UTF-8"}
+    if options["driver"] == "CSV":
+        options = {"driver": "CSV", "layer": options["layer"]}
+        batches = (batch.drop_columns("geometry") for batch in batches)
+        first = first.drop_columns("geometry")
+    else:
+        options["crs"] = pyproj.CRS.from_user_input(crs).to_wkt()
+    pyogrio.write_arrow(pa.RecordBatchReader.from_batches(first.schema, batches), path, **options)
+
+
+def _points_batch(frame: pd.DataFrame) -> pa.RecordBatch:
+    """Fields and points, the latter as little-endian WKB."""
+    wkb = np.empty(len(frame), np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")]))
+    wkb["order"], wkb["type"], wkb["x"], wkb["y"] = 1, 1, frame["x"], frame["y"]
+    offsets = np.arange(len(frame) + 1, dtype=np.int32) * wkb.itemsize
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(wkb.view("u1"))]
+    points = pa.BinaryArray.from_buffers(pa.binary(), len(frame), buffers)
+    fields = pa.RecordBatch.from_pandas(frame.drop(columns=["x", "y"]), preserve_index=False)
+    return fields.append_column("geometry", points)
+
+
+def _writing(path: str | Path, layer: str | None = None) -> dict:
+    """Options for writing a layer."""
     path = Path(path)
     driver = _DRIVERS.get(path.suffix.lower())
     if driver is None:
         raise InputError("output", f"the file type '{path.suffix}' is unknown", f"Use one of {', '.join(_DRIVERS)}")
-    if driver == "CSV":
-        pd.DataFrame(frame.drop(columns="geometry", errors="ignore")).to_csv(path, index=False, encoding="utf-8")
-        return
-    options = {"layer": layer or path.stem, "driver": driver}
-    if driver == "GPKG":
-        # GDAL 3.6, as in QGIS 3.40 on Debian 12, warns about GeoPackage 1.4.
-        options["dataset_options"] = {"VERSION": "1.2"}
-    if isinstance(frame, gpd.GeoDataFrame):
-        options["promote_to_multi"] = bool((shapely.get_type_id(frame.geometry.array) > 3).any())
-    pyogrio.write_dataframe(frame, path, use_arrow=True, **options)
+    # GDAL 3.6, as in QGIS 3.40 on Debian 12, warns about GeoPackage 1.4.
+    version = {"dataset_options": {"VERSION": "1.2"}} if driver == "GPKG" else {}
+    return {"layer": layer or path.stem, "driver": driver} | version
 
 
 def write_json(content: dict, path: str | Path) -> None:
