@@ -73,11 +73,18 @@ def run(
 
 def run_process(program: str, arguments: list[str], feedback, on_stdout, on_stderr) -> tuple[int, bool]:
     """Run a program with feedback and cancel; returns its exit status and whether it crashed or was killed."""
+    if feedback.isCanceled():
+        # QGIS notices only what happens while the program runs.
+        return 0, True
     process = QgsBlockingProcess(program, arguments)
     # Both handlers must be set and stay referenced until the end, or QGIS aborts.
     process.setStdOutHandler(on_stdout)
     process.setStdErrHandler(on_stderr)
     status = process.run(feedback)
+    if process.processError() == QProcess.ProcessError.FailedToStart:
+        raise QgsProcessingException(
+            f"'{program}' could not be started; run the tool 'Check environment', or 'Set up environment' to mend it."
+        )
     return status, process.exitStatus() != QProcess.ExitStatus.NormalExit
 
 
@@ -137,6 +144,8 @@ class _Replies:
         self._stderr = (self._stderr + bytes(data))[-_KEPT_STDERR_BYTES:]
 
     def _reply(self, reply: dict) -> None:
+        if self._feedback.isCanceled():
+            self.end_process_tree()
         kind = reply["type"]
         if kind == "progress":
             self._feedback.setProgress(100 * reply["fraction"])
@@ -178,9 +187,20 @@ class _Replies:
             details = self._stderr.decode("utf-8", "replace").strip()
             if details:
                 self._feedback.pushDebugInfo(details)
-            how = "was ended by the system" if crashed else f"ended with status {status}"
-            raise QgsProcessingException(
-                f"The worker {how} before it was done, and nothing was written; most often the memory ran out: "
-                "close other programs or run the tool on a smaller area."
-            )
+            raise QgsProcessingException(f"{_death(status, crashed)} Nothing was written; the log holds the details.")
         return self._result
+
+
+def _death(status: int, crashed: bool) -> str:
+    """What became of a worker that ended without a word."""
+    if crashed and status == getattr(signal, "SIGKILL", None):
+        return (
+            "The worker was ended by the system, most often because the memory ran out: close other programs or run "
+            "the tool on a smaller area."
+        )
+    if crashed:
+        return (
+            f"The worker crashed (code {status}): run the tool 'Check environment', and 'Set up environment' if "
+            "it finds anything."
+        )
+    return f"The worker's Python ended with status {status}: run the tool 'Set up environment' to mend it."

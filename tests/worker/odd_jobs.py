@@ -90,15 +90,26 @@ def fill(run, *, output):
 def busy(run, *, output, pids):
     """Start two processes that sleep, and compute in C without ever looking up."""
     run.stage(output).write_text("half")
+    _family(pids)
+    sum(range(10**12))
+
+
+def linger(run, *, output, pids):
+    """Start two processes that sleep, and sleep."""
+    run.stage(output).write_text("half")
+    _family(pids)
+    time.sleep(600)
+
+
+def _family(pids):
     children = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) for _ in range(2)]
     Path(pids).write_text(" ".join(str(pid) for pid in [os.getpid(), *(child.pid for child in children)]))
-    sum(range(10**12))
 
 
 sys.modules["carbon_spatializer.jobs.odd"] = sys.modules[__name__]
 jobs.JOBS |= {
     function.__name__: ("odd", function.__name__)
-    for function in (write, talk, refuse, lose, fail, segfault, killed, hoard, fill, busy)
+    for function in (write, talk, refuse, lose, fail, segfault, killed, hoard, fill, busy, linger)
 }
 
 if __name__ == "__main__":
