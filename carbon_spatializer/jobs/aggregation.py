@@ -41,8 +41,8 @@ def aggregate_to_grid(
         raise InputError(
             "crs", f"the layer cannot be brought into '{grid_crs.name}'", "Choose a CRS made for its place"
         )
-    size = cell_size / grid_crs.axis_info[0].unit_conversion_factor
-    column, row, cells = grid.cells(bounds, size, shape)
+    metres = grid_crs.axis_info[0].unit_conversion_factor
+    column, row, cells = grid.cells(bounds, cell_size, shape, metres)
     split = aggregation.split_over_cells(np.asarray(polygons), cells, run.part(0.25, 0.8))
     ledger = split.balance(values)
     totals = split.totals(values, len(cells))
@@ -53,7 +53,7 @@ def aggregate_to_grid(
     names = grid.cell_ids(column[received], row[received], cell_size, shape)
     result = gpd.GeoDataFrame({"cell_id": names}, geometry=cells[received], crs=grid_crs)
     result = _with_totals(result, totals[received].reset_index(drop=True))
-    _warn_of_distortion(run, result, shapely.area(cells[0]) * grid_crs.axis_info[0].unit_conversion_factor ** 2)
+    _warn_of_distortion(run, result, shapely.area(cells[0]) * metres**2)
     run.progress(0.9, "Writing the cells")
     layers.write_layer(result, run.stage(output, "output"))
     main = _main_field(values)
@@ -161,7 +161,9 @@ def _grid_crs(run: Run, frame: gpd.GeoDataFrame, crs) -> pyproj.CRS:
         estimated = frame.estimate_utm_crs()
     except (RuntimeError, pyproj.exceptions.ProjError):
         raise InputError(
-            "crs", f"no UTM zone fits the layer, which is in '{frame.crs.name}'", "Choose a projected CRS for the grid"
+            "crs",
+            f"no UTM zone fits the layer's coordinates in '{frame.crs.name}'",
+            "Set the layer's right CRS, or choose a projected CRS for the grid",
         ) from None
     run.info(f"The layer is in degrees ({frame.crs.name}); the grid is made in {estimated.name}.")
     return estimated
