@@ -32,15 +32,7 @@ _FACTOR_UNIT = re.compile(
     r"\s*(?:(?:/|\bper\b)\s*(?:a|yr|year))?\s*",
     re.IGNORECASE,
 )
-_GASES = {
-    "co2": "CO2",
-    "co2e": "CO2e",
-    "co2eq": "CO2e",
-    "ch4": "CH4",
-    "n2o": "N2O",
-    "c": "C",
-    "ch4 fossil": "CH4 fossil",
-}
+_GASES = {name.casefold(): name for name in ("CO2e", "CO2", "CH4", "CH4 fossil", "N2O", "C")} | {"co2eq": "CO2e"}
 # What takes the place of ANY, from the most specific match to the least.
 _SCHEME_LEVELS = ([], ["carrier"], ["subsector"], ["subsector", "carrier"])
 _FACTOR_LEVELS = ([], ["subsector"], ["sector"], ["sector", "subsector"])
@@ -140,7 +132,7 @@ def prepare_factors(rows: pd.DataFrame, gwp: dict[str, float], parameter: str, o
     """
     texts = ["sector", "subsector", "gas", "scope", "gpc", "ipcc", "source"]
     rows = rows.reset_index(drop=True).reindex(columns=[*KEYS, "factor", "unit", "uncertainty_pct", *texts[2:]])
-    rows[texts] = rows[texts].fillna("")
+    rows[texts] = rows[texts].astype(object).fillna("")
     rows["name"] = rows["carrier"].astype(str).str.strip()
     rows[KEYS] = rows[KEYS].apply(key)
     rows[["sector", "subsector"]] = rows[["sector", "subsector"]].replace("", ANY)
