@@ -126,6 +126,7 @@ class _Replies:
         self._pid = None
         self._result = None
         self._error = None
+        self._step = ""
         # The bound methods themselves are kept: QgsBlockingProcess does not hold a reference.
         self.stdout = self._on_stdout
         self.stderr = self._on_stderr
@@ -149,8 +150,10 @@ class _Replies:
         kind = reply["type"]
         if kind == "progress":
             self._feedback.setProgress(100 * reply["fraction"])
-            if reply["text"]:
-                self._feedback.setProgressText(reply["text"])
+            if reply["text"] not in ("", self._step):
+                # QGIS writes each text to the log; once per step is enough.
+                self._step = reply["text"]
+                self._feedback.setProgressText(self._step)
         elif kind == "info":
             self._feedback.pushInfo(reply["text"])
         elif kind == "warning":
