@@ -312,11 +312,11 @@ def _multiples(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def centre_lines(lines: np.ndarray, bend: Callable[[np.ndarray, np.ndarray], tuple]) -> np.ndarray:
-    """Line strings of LINE rows, with vertices at the regular spacing, bent into the city's shape."""
+    """Line strings of LINE rows, bent into the city's shape by vertices at the regular spacing; runways stay straight."""
     upright = lines["x0"] == lines["x1"]
     low = np.where(upright, lines["y0"], lines["x0"])
     high = np.where(upright, lines["y1"], lines["x1"])
-    between, owner = _multiples(low, high)
+    between, owner = _multiples(low, np.where(lines["kind"] == STRIP["runway"], low, high))
     along = np.concatenate([low, high, between])
     owner = np.concatenate([np.arange(len(lines)), np.arange(len(lines)), owner])
     order = np.lexsort((along, owner))
