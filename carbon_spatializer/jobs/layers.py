@@ -67,7 +67,8 @@ def _read(source, parameter: str, columns, geometry: bool, exact: bool = False):
 
 def require_fields(available, wanted, parameter: str) -> None:
     """Raise InputError when a wanted field is not among the available ones."""
-    missing = [field for field in wanted if field not in list(available)]
+    available = [field for field in available if field != "geometry"]
+    missing = [field for field in wanted if field not in available]
     if missing:
         raise InputError(
             parameter,
