@@ -5,7 +5,7 @@ A *rule* says which weight (proxy) spreads the total of a sector and subsector o
 the Suzhou paper (carbon-balance zoning of the territorial space of Suzhou, 2020).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -251,8 +251,8 @@ def check_totals(totals: pd.DataFrame, rules: Sequence[Rule], parcels: Parcels) 
     return summed.assign(amount_t=summed["amount_t"].abs())
 
 
-def _refuse_unknown(values: pd.Series, known: Iterable[str], what: str, who: str) -> None:
-    unknown = sorted(set(values) - set(known))
+def _refuse_unknown(values: pd.Series, known: set[str], what: str, who: str) -> None:
+    unknown = sorted(set(values) - known)
     if unknown:
         listed = ", ".join(f"'{value}'" for value in unknown[:10])
         raise InputError(
@@ -288,18 +288,13 @@ class _Pool:
         return self.rules[0].kind == "sink"
 
     def subsector(self, land_type: str = "") -> str:
-        """Subsectors of the rules that cover a land type, or of all."""
-        return "|".join(dict.fromkeys(rule.subsector for rule in self.covering(land_type)))
+        """Subsectors of the rules that cover a land type, or of all where none does."""
+        covering = [rule for rule in self.rules if not rule.land_types or land_type in rule.land_types]
+        return "|".join(sorted({rule.subsector for rule in covering or self.rules}))
 
-    def label(self, land_type: str, proxy: str | None) -> str:
-        """What gave a land type its emissions: the rules' own proxy (None) or a fallback."""
-        if proxy is not None:
-            return f"{proxy} (fallback)"
-        return " + ".join(dict.fromkeys(rule.label for rule in self.covering(land_type)))
-
-    def covering(self, land_type: str) -> list[Rule]:
-        found = [rule for rule in self.rules if not rule.land_types or land_type in rule.land_types]
-        return found or list(self.rules)
+    def label(self, proxy: str | None) -> str:
+        """What weighed the parcels: the rules' own proxy (None), which they share, or a fallback."""
+        return self.rules[0].label if proxy is None else f"{proxy} (fallback)"
 
     @property
     def land_types(self) -> tuple[str, ...]:
@@ -308,7 +303,7 @@ class _Pool:
             return (self.land_type,)
         if any(not rule.land_types for rule in self.rules):
             return ()
-        return tuple(dict.fromkeys(land_type for rule in self.rules for land_type in rule.land_types))
+        return tuple({land_type for rule in self.rules for land_type in rule.land_types})
 
 
 def _pools(totals: pd.DataFrame, rules: Sequence[Rule]) -> list[_Pool]:
@@ -397,11 +392,11 @@ def _allocate_pool(book: "_Book", pool: _Pool, weigh: Weigh, cascade: Sequence[s
     members = np.flatnonzero(inside & book.of_land_types(pool.land_types))
     waiting = scope.amount > 0
     for proxy in (None, *cascade):
+        if not waiting.any():
+            return
         weights = _pool_weights(book, pool, weigh, proxy, members, scope.code[members])
         if weights is not None:
             waiting = book.spread(pool, scope, waiting, members, weights, proxy)
-        if not waiting.any():
-            return
     everyone = np.flatnonzero(inside)
     waiting = book.spread(pool, scope, waiting, everyone, book.parcels.area_m2[everyone], _REGION_WIDE)
     book.leave(pool, scope, waiting)
@@ -471,9 +466,7 @@ class _Book:
             self._fallback[members] += tonnes
         for group in np.flatnonzero(np.bincount(self._group[members], minlength=len(self._texts))):
             land_type = self._land_types[group % len(self._land_types)]
-            self._texts[group].append(
-                f"{_name(pool.sector, pool.subsector(land_type))}: {pool.label(land_type, proxy)}"
-            )
+            self._texts[group].append(f"{_name(pool.sector, pool.subsector(land_type))}: {pool.label(proxy)}")
         self._enter(pool, scope, members, share, tonnes, proxy)
         return waiting & ~served
 
@@ -484,10 +477,12 @@ class _Book:
         line = scope.code[members] * len(names) + land_type
         size = len(scope.names) * len(names)
         part = np.bincount(line, share, minlength=size)
+        whole = part.reshape(len(scope.names), len(names)).sum(axis=1)
         allocated = np.bincount(line, tonnes, minlength=size)
         for entry in np.flatnonzero(np.bincount(line, minlength=size)):
             region, name = entry // len(names), names[entry % len(names)]
-            self._row(pool, scope.names[region], name, proxy, scope.amount[region] * part[entry], allocated[entry])
+            incoming = scope.amount[region] * (part[entry] / whole[region])
+            self._row(pool, scope.names[region], name, proxy, incoming, allocated[entry])
 
     def leave(self, pool, scope, waiting) -> None:
         """Enter what found no parcel of any area as unallocated."""
@@ -502,7 +497,7 @@ class _Book:
                 "sector": pool.sector,
                 "subsector": pool.subsector(land_type),
                 "land_type": land_type or ALL_PARCELS,
-                "rule": pool.label(land_type, proxy),
+                "rule": pool.label(proxy),
                 "in_t": sign * incoming,
                 "allocated_t": sign * allocated,
                 "fallback_t": sign * allocated if proxy is not None else 0.0,
@@ -514,7 +509,7 @@ class _Book:
         """Check that all mass arrived, per ledger row and per total, and hand over."""
         columns = ["region", "sector", "subsector", "land_type", "rule"]
         amounts = ["in_t", "allocated_t", "fallback_t", "unallocated_t"]
-        rows = pd.DataFrame(self._rows, columns=columns + amounts)
+        rows = pd.DataFrame(self._rows, columns=columns + amounts).groupby(columns, as_index=False)[amounts].sum()
         came = totals[totals["amount_t"] > 0].groupby(["region", "sector"])["amount_t"].sum()
         went = rows.groupby(["region", "sector"])[["allocated_t", "unallocated_t"]].sum().abs()
         ledgers.close(went.reindex(came.index, fill_value=0.0).assign(in_t=came).reset_index())
@@ -525,5 +520,5 @@ class _Book:
             sink_t=self._sink,
             fallback_t=self._fallback,
             rule=pd.Categorical.from_codes(codes[self._group], names),
-            ledger=ledgers.close(rows.sort_values(columns, ignore_index=True)),
+            ledger=ledgers.close(rows),
         )

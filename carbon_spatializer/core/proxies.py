@@ -7,9 +7,6 @@ import numpy as np
 import pandas as pd
 import shapely
 from exactextract import exact_extract
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 # Points are sorted into this many rows and columns before a query: neighbours then meet the same part of the index.
 _SORTING_GRID = 256
@@ -31,13 +28,14 @@ class PointLocator:
         self._tree.query(shapely.Point(0, 0))  # builds the index before threads share it
 
     def __call__(self, xy: np.ndarray) -> np.ndarray:
-        """Row of the parcel of each point, -1 outside of all; xy : (m, 2) in the CRS of the polygons."""
-        found = np.full(len(xy), -1, dtype=np.intp)
-        order = _sort_in_space(xy)
-        hit, parcel = self._tree.query(shapely.points(xy[order]), predicate="intersects")
+        """Row of the parcel of each point, -1 outside of all; xy : (2, m) in the CRS of the polygons."""
+        x, y = xy
+        found = np.full(len(x), -1, dtype=np.intp)
+        order = _sort_in_space(x, y)
+        hit, parcel = self._tree.query(shapely.points(x[order], y[order]), predicate="intersects")
         point = order[hit]
         found[point] = parcel
-        several = np.bincount(point, minlength=len(xy)) > 1
+        several = np.bincount(point, minlength=len(x)) > 1
         if several.any():
             among = several[point]
             point, parcel = point[among], parcel[among]
@@ -49,15 +47,20 @@ class PointLocator:
         return found
 
 
-def _sort_in_space(xy: np.ndarray) -> np.ndarray:
+def _sort_in_space(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Order in which points that lie near each other follow each other; points at infinity are left out."""
-    usable = np.flatnonzero(np.isfinite(xy).all(axis=1))
-    if not len(usable):
-        return usable
-    low = xy[usable].min(axis=0)
-    extent = np.maximum(xy[usable].max(axis=0) - low, np.finfo(float).tiny)
-    column, row = np.minimum((xy[usable] - low) / extent * _SORTING_GRID, _SORTING_GRID - 1).astype(np.uint16).T
-    return usable[np.argsort(row * np.uint16(_SORTING_GRID) + column, kind="stable")]
+    usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    cell = _place(y[usable]) * np.uint16(_SORTING_GRID) + _place(x[usable])
+    return usable[np.argsort(cell, kind="stable")]
+
+
+def _place(values: np.ndarray) -> np.ndarray:
+    """Row or column of the sorting grid that each coordinate falls in."""
+    if not len(values):
+        return np.zeros(0, dtype=np.uint16)
+    low, high = values.min(), values.max()
+    scale = _SORTING_GRID / max(high - low, np.finfo(float).tiny)
+    return np.minimum((values - low) * scale, _SORTING_GRID - 1).astype(np.uint16)
 
 
 def first_of_duplicates(xy: np.ndarray, names: np.ndarray, distance: float) -> np.ndarray:
@@ -68,18 +71,24 @@ def first_of_duplicates(xy: np.ndarray, names: np.ndarray, distance: float) -> n
 
     Parameters
     ----------
-    xy : (m, 2) in metres; names : (m,) text; distance : metres.
+    xy : (2, m) in metres; names : (m,) text; distance : metres.
 
     Returns
     -------
     (m,) True where the point is kept.
     """
-    keep = np.ones(len(xy), dtype=bool)
-    named = np.flatnonzero((names != "") & np.isfinite(xy).all(axis=1))
-    named = named[np.lexsort((xy[named, 1], xy[named, 0]))]
+    # Imported here because few runs need it, and it takes longer to load than a small city to allocate.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
+    x, y = xy
+    keep = np.ones(len(x), dtype=bool)
+    named = np.flatnonzero((names != "") & np.isfinite(x) & np.isfinite(y))
+    named = named[np.lexsort((y[named], x[named]))]
     code, _ = pd.factorize(names[named])
     # Names become a third axis on which different names are too far apart to meet.
-    place = np.column_stack([xy[named], code * (2 * distance + 1)])
+    place = np.column_stack([x[named], y[named], code * (2 * distance + 1)])
     pairs = KDTree(place).query_pairs(distance, output_type="ndarray")
     links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(named), len(named)))
     _, group = connected_components(links, directed=False)

@@ -240,17 +240,15 @@ class _Weights:
         columns = _distinct([*([category_field] if self._categories else []), *weight_fields])
         locate = proxies.PointLocator(np.asarray(self._frame.geometry.array))
         parcel, category, weights = [], [], {field: [] for field in weight_fields}
-        bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         waiting, start = deque(), 0
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with ThreadPoolExecutor(threads) as pool:
             for xy, batch, fraction in points.stream(source, "pois", self._run, columns, self._frame.crs):
                 progress(fraction, "Counting points in parcels")
                 if keep is not None:
-                    xy = np.where(keep[start : start + len(xy), None], xy, np.nan)
-                start += len(xy)
+                    xy = np.where(keep[start : start + len(batch)], xy, np.nan)
+                start += len(batch)
                 waiting.append(pool.submit(locate, xy))
-                bounds = _extend(bounds, xy)
                 category.append(_codes(batch, category_field, self._categories))
                 for field in weight_fields:
                     weights[field].append(self._weights_of(batch, field))
@@ -258,7 +256,7 @@ class _Weights:
                     parcel.append(waiting.popleft().result())
             parcel += [found.result() for found in waiting]
         parcel, category = np.concatenate(parcel), np.concatenate(category)
-        self._report_points(parcel, category, bounds, keep)
+        self._report_points(parcel, category, keep)
         shape = len(self._frame), len(self._categories) + 1
         self._poi_counts = proxies.count_by_category(parcel, category, shape)
         for field in weight_fields:
@@ -271,27 +269,24 @@ class _Weights:
             (xy, layers.keys(batch.column(name_field).to_pandas()).to_numpy())
             for xy, batch, _ in points.stream(source, "pois", self._run, [name_field], crs)
         ]
-        xy, names = (np.concatenate(part) for part in zip(*parts))
+        xy, names = (np.concatenate(part, axis=-1) for part in zip(*parts))
         return proxies.first_of_duplicates(xy, names, distance)
 
     def _weights_of(self, batch: pa.RecordBatch, field: str) -> np.ndarray:
         values = layers.numbers(batch.select([field]).to_pandas(), field, "pois", missing=True)
         return np.nan_to_num(values)
 
-    def _report_points(self, parcel, category, bounds, keep) -> None:
+    def _report_points(self, parcel, category, keep) -> None:
         dropped = 0 if keep is None else int((~keep).sum())
         if dropped:
             self._run.info(f"pois: {dropped:,} points repeat another of the same name and were left out.")
         outside = int((parcel < 0).sum()) - dropped
         if outside + dropped == len(parcel):
-            west, south, east, north = self._frame.total_bounds
-            if not (bounds[0] <= east and west <= bounds[2] and bounds[1] <= north and south <= bounds[3]):
-                raise InputError(
-                    "pois",
-                    f"their extent ({', '.join(f'{value:g}' for value in bounds)}) does not overlap the parcels' "
-                    f"({west:g}, {south:g}, {east:g}, {north:g}) in {self._frame.crs.name}",
-                    "Check the CRS of both layers",
-                )
+            raise InputError(
+                "pois",
+                f"none of the {len(parcel):,} points lies inside a parcel",
+                "Check the CRS of both layers, or leave the points out",
+            )
         if outside:
             self._run.warning(f"pois: {outside:,} of {len(parcel):,} points lie outside all parcels and do not count.")
         counts = np.bincount(category, minlength=len(self._categories) + 1)
@@ -382,13 +377,6 @@ def _codes(batch: pa.RecordBatch, field: str, names: list[str]) -> np.ndarray:
     encoded = batch.column(field).dictionary_encode(null_encoding="encode")
     codes = _index_of(layers.keys(encoded.dictionary.to_pandas()), names)
     return codes[encoded.indices.to_numpy()]
-
-
-def _extend(bounds: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    usable = xy[np.isfinite(xy).all(axis=1)]
-    if not len(usable):
-        return bounds
-    return np.concatenate([np.minimum(bounds[:2], usable.min(axis=0)), np.maximum(bounds[2:], usable.max(axis=0))])
 
 
 def _check_raster(run: Run, dataset, polygons: gpd.GeoSeries) -> None:

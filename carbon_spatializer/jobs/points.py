@@ -32,7 +32,7 @@ def stream(
 
     Yields
     ------
-    xy : (m, 2) coordinates, not finite where a feature has no geometry or does not fit the CRS.
+    xy : (2, m) coordinates, not finite where a feature has no geometry or does not fit the CRS.
     batch : the fields.
     fraction : how much of the layer has been read.
 
@@ -60,30 +60,31 @@ def stream(
         geometry = meta["geometry_name"] or "wkb_geometry"
         for batch in reader:
             xy = _coordinates(batch.column(geometry), parameter)
-            missing += int(np.isnan(xy[:, 0]).sum())
+            missing += int(np.isnan(xy[0]).sum())
             if transformer is not None:
-                xy = np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
-            read += len(xy)
+                xy = np.stack(transformer.transform(*xy))
+            read += len(batch)
             yield xy, batch, read / info["features"]
     if missing:
         run.warning(f"{parameter}: {missing:,} features without a geometry were left out.")
 
 
 def _coordinates(column: pa.Array, parameter: str) -> np.ndarray:
-    """(m, 2) coordinates of a WKB column, NaN where there is no geometry."""
+    """(2, m) coordinates of a WKB column, NaN where there is no geometry."""
     if column.null_count == 0 and column.type == pa.binary():
         _, offsets, content = column.buffers()
         offsets = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
         if (np.diff(offsets) == _WKB_POINT_BYTES).all():
-            records = np.frombuffer(content, np.uint8)[offsets[0] : offsets[-1]].reshape(-1, _WKB_POINT_BYTES)
-            if (records[:, : len(_WKB_POINT)] == _WKB_POINT).all():
-                return np.ascontiguousarray(records[:, len(_WKB_POINT) :]).view("<f8")
+            start, step = int(offsets[0]), _WKB_POINT_BYTES
+            head = np.ndarray((len(column), len(_WKB_POINT)), np.uint8, content, start, (step, 1))
+            if (head == _WKB_POINT).all():
+                return np.ndarray((2, len(column)), "<f8", content, start + len(_WKB_POINT), (8, step)).copy()
     points = shapely.from_wkb(column.to_numpy(zero_copy_only=False))
     present = ~(shapely.is_missing(points) | shapely.is_empty(points))
     wrong = present & ((shapely.get_dimensions(points) != 0) | (shapely.get_num_geometries(points) != 1))
     if wrong.any():
         kind = points[np.flatnonzero(wrong)[0]].geom_type
         raise InputError(parameter, f"it has features that are not single points, but {kind}s", "Choose a point layer")
-    xy = np.full((len(points), 2), np.nan)
-    xy[present] = shapely.get_coordinates(points[present])
+    xy = np.full((2, len(points)), np.nan)
+    xy[:, present] = shapely.get_coordinates(points[present]).T
     return xy
