@@ -64,6 +64,12 @@ def test_number_of_townships_and_districts():
     assert len(samplecity.create(500, 0).townships) == 12
 
 
+def test_every_township_has_land_that_takes_up_carbon():
+    parcels = samplecity.create(5000, 0).parcels
+    sinks = ["forest land", "grassland", "water", "unused land", "cultivated land", "garden land"]
+    assert parcels.loc[parcels["land_type"].isin(sinks), "township"].nunique() == 97
+
+
 def test_product_is_suzhous_and_positive_everywhere(city):
     # Suzhou 2020: 20,170.45 x 10^8 yuan = 201,704,500 x 10^4 yuan
     assert city.townships["gdp"].sum() == pytest.approx(201_704_500)

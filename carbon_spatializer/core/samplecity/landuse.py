@@ -89,13 +89,14 @@ def land_types(landscape: Landscape, cells: np.ndarray, block_centres: np.ndarra
     arteries = [np.abs(centre_t - y) for y, kind in landscape.east_west if kind in ("motorway", "railway")]
     arteries += [np.abs(centre_s - x) for x, kind in landscape.north_south if kind in ("motorway", "river")]
     edge = np.exp(-np.minimum.reduce(arteries) / 0.12) - 1.6 * np.abs(block_urbanity - 0.31)
-    choose_blocks(
-        town, edge + 0.35 * landscape.texture(centre_s, centre_t) + 0.3 * block_chance, 0.24, "industrial land"
-    )
-    industry = codes == _CODE["industrial land"]
-    choose(industry, chance - urbanity, 0.05, "municipal utilities")
+    edge += 0.35 * landscape.texture(centre_s, centre_t) + 0.3 * block_chance
     bank = np.exp(-np.abs(s - landscape.river) / 0.02) + np.exp(-np.abs(lakes) / 0.1)
-    choose(town & free(), bank + 0.9 * block_chance[block] + 0.2 * chance, 0.05, "grassland")
+    luckiest = np.zeros(len(block_centres))
+    np.maximum.at(luckiest, block[town], chance[town])
+    choose(town & (chance == luckiest[block]), bank + block_chance[block], 0.8, "grassland")  # a park in most blocks
+    choose_blocks(town & free(), edge, 0.26, "industrial land")
+    industry = codes == _CODE["industrial land"]
+    choose(industry, rng.random(len(cells)) - urbanity, 0.05, "municipal utilities")
     avenue = [np.abs(t - y) for y, kind in landscape.east_west if kind == "trunk"]
     avenue += [np.abs(s - x) for x, kind in landscape.north_south if kind == "trunk"]
     frontage = np.exp(-np.minimum.reduce(avenue) / 0.015)

@@ -312,7 +312,7 @@ def _multiples(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def centre_lines(lines: np.ndarray, bend: Callable[[np.ndarray, np.ndarray], tuple]) -> np.ndarray:
-    """Line strings of LINE rows, bent into the city's shape by vertices at the regular spacing; runways stay straight."""
+    """Line strings of LINE rows, bent into shape by vertices at a regular spacing; runways stay straight."""
     upright = lines["x0"] == lines["x1"]
     low = np.where(upright, lines["y0"], lines["x0"])
     high = np.where(upright, lines["y1"], lines["x1"])
