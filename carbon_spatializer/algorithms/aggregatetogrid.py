@@ -20,7 +20,7 @@ class AggregateToGrid(CarbonAlgorithm):
 
     NAME = "aggregatetogrid"
     TITLE = "Aggregate to grid"
-    GROUP = "6zoning"
+    GROUP = "2allocation"
     TAGS = ("grid", "raster", "cells", "hexagon", "square", "intensity", "1 km", "area-weighted", "overlay")
     HELP = """Sums the emissions of parcels on the cells of a regular grid, 1000 m by default.
 <h3>What goes in</h3>

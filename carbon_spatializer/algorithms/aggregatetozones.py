@@ -17,7 +17,7 @@ class AggregateToZones(CarbonAlgorithm):
 
     NAME = "aggregatetozones"
     TITLE = "Aggregate to zones"
-    GROUP = "6zoning"
+    GROUP = "2allocation"
     TAGS = ("townships", "districts", "boundaries", "sum", "area-weighted", "interpolation", "overlay")
     HELP = """Sums the emissions of parcels (or of grid cells) by township, district or any other zones.
 <h3>What goes in</h3>

@@ -63,7 +63,8 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
         return list(self.TAGS)
 
     def shortHelpString(self):
-        return self.tr(self.HELP)
+        # QGIS makes a paragraph of every line; the help's line breaks are only those of the source.
+        return " ".join(self.tr(self.HELP).split())
 
     def createInstance(self):
         return type(self)()

@@ -2,7 +2,8 @@
 
 A style is what the worker sends with a result:
 ``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink"}`` or
-``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``.
+``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``; in both, ``outline`` is the width of
+polygon outlines in mm.
 """
 
 from itertools import pairwise
@@ -51,6 +52,8 @@ def save_default(path: str, style: dict) -> bool:
 def renderer(style: dict, geometry=QgsWkbTypes.GeometryType.PolygonGeometry):
     """The renderer for a style, with symbols for points, lines or polygons."""
     create, settings = _SYMBOLS[geometry]
+    if "outline" in style:
+        settings = settings | {"outline_width": str(style["outline"])}
 
     def symbol(colour) -> QgsSymbol:
         made = create(settings)
@@ -67,9 +70,14 @@ def _graduated(style: dict, symbol) -> QgsGraduatedSymbolRenderer:
     ranges = []
     for index, (low, high) in enumerate(pairwise(breaks)):
         colour = _interpolate(colours, index / max(count - 1, 1))
-        label = f"{low:,.6g} – {high:,.6g} {style['unit']}"
+        label = f"{_number(low)} – {_number(high)} {style['unit']}"
         ranges.append(QgsRendererRange(low, high, symbol(colour), label))
     return QgsGraduatedSymbolRenderer(f'"{style["field"]}"', ranges)
+
+
+def _number(value: float) -> str:
+    """A break as a reader writes it, without exponents."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.6g}"
 
 
 def _interpolate(colours: tuple[str, ...], position: float) -> QColor:

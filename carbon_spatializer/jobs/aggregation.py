@@ -95,14 +95,14 @@ def aggregate_to_zones(run: Run, *, input, zones, output, fields=None) -> dict:
     result = _with_totals(areas.drop(columns=replaced), split.totals(values, len(areas)))
     run.progress(0.9, "Writing the zones")
     layers.write_layer(result, run.stage(output, "output"))
-    for name in values:
+    for name in values.columns[values.any()]:
         run.info(_sentence(ledger, name, "zones", lost))
     main = _main_field(values)
     entries = ledger[ledger["field"] == main]
     outside, total = float(entries["unallocated_t"].sum()), float(entries["in_t"].sum())
     return {
         "summary": f"{len(result):,} zones. {_sentence(ledger, main, 'zones', lost)}",
-        "styles": {"output": _style(result, main, "t CO2e", _ZONE_CLASSES)},
+        "styles": {"output": _style(result, main, "t CO2e", _ZONE_CLASSES) | {"outline": 0.3}},
         "zones_count": len(result),
         "total_t": total,
         "outside_t": outside,

@@ -190,6 +190,7 @@ def _style(zone_table: pd.DataFrame) -> dict:
     return {
         "kind": "categories",
         "field": "zone",
+        "outline": 0.3,
         "classes": [[zone, _COLOURS[zone], f"{zone} ({count:,})"] for zone, count in counts],
     }
 
