@@ -89,7 +89,9 @@ installed into it, and it is remembered until this tool is run without one."""
             advanced=True,
         )
         self.add(
-            QgsProcessingParameterFile(self.PYTHON, self.tr("Existing interpreter"), optional=True),
+            QgsProcessingParameterFile(
+                self.PYTHON, self.tr("Existing interpreter"), optional=True, fileFilter=self.tr("All files (*)")
+            ),
             "Program file of a Python that has all packages already (conda, system). It is checked and remembered, "
             "and nothing is installed. Empty: the environment is made with pip.",
             advanced=True,
