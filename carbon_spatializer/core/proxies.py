@@ -58,9 +58,9 @@ def _place(values: np.ndarray) -> np.ndarray:
     """Row or column of the sorting grid that each coordinate falls in."""
     if not len(values):
         return np.zeros(0, dtype=np.uint16)
-    low, high = values.min(), values.max()
-    scale = _SORTING_GRID / max(high - low, np.finfo(float).tiny)
-    return np.minimum((values - low) * scale, _SORTING_GRID - 1).astype(np.uint16)
+    low, extent = values.min(), np.ptp(values)
+    scale = (_SORTING_GRID - 1) / extent if extent > 0 else 0.0
+    return ((values - low) * scale).astype(np.uint16)
 
 
 def first_of_duplicates(xy: np.ndarray, names: np.ndarray, distance: float) -> np.ndarray:

@@ -207,7 +207,7 @@ def numbers(
 
 def keys(column: pd.Series) -> pd.Series:
     """A column as text that can be matched: blanks stripped, whole numbers without decimals, missing as ''."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+    if pd.api.types.is_float_dtype(column) and (column.dropna().astype(float) % 1 == 0).all():
         column = column.astype("Int64")
     return column.astype("string").fillna("").str.strip().astype(object)
 
