@@ -4,6 +4,7 @@ from qgis.core import (
     Qgis,
     QgsProcessing,
     QgsProcessingOutputNumber,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
@@ -63,6 +64,7 @@ land-use based carbon pattern of Nanjing (2020), doi 10.3389/fevo.2022.990037; 2
     SCHEME_TABLE = "SCHEME_TABLE"
     AMOUNT_UNCERTAINTY = "AMOUNT_UNCERTAINTY"
     FACTOR_UNCERTAINTY = "FACTOR_UNCERTAINTY"
+    SHARED_ERRORS = "SHARED_ERRORS"
     OUTPUT = "OUTPUT"
     LINES = "LINES"
     REPORT = "REPORT"
@@ -140,6 +142,14 @@ land-use based carbon pattern of Nanjing (2020), doi 10.3389/fevo.2022.990037; 2
             advanced=True,
         )
         self.add(
+            QgsProcessingParameterBoolean(
+                self.SHARED_ERRORS, self.tr("Lines with one factor share its error"), defaultValue=False
+            ),
+            "Off: all lines are independent in sums, and many lines make a total look certain. On: the tonnes that "
+            "rest on one factor (say, one grid factor in all regions) are added up first.",
+            advanced=True,
+        )
+        self.add(
             QgsProcessingParameterVectorDestination(
                 self.OUTPUT, self.tr("Totals"), QgsProcessing.SourceType.TypeVector
             ),
@@ -186,4 +196,5 @@ land-use based carbon pattern of Nanjing (2020), doi 10.3389/fevo.2022.990037; 2
             "region_field": self.parameterAsString(parameters, self.REGION_FIELD, context) or "region",
             "amount_uncertainty_pct": self.parameterAsDouble(parameters, self.AMOUNT_UNCERTAINTY, context),
             "factor_uncertainty_pct": self.parameterAsDouble(parameters, self.FACTOR_UNCERTAINTY, context),
+            "shared_errors": self.parameterAsBoolean(parameters, self.SHARED_ERRORS, context),
         }

@@ -223,6 +223,7 @@ def account_lines(
     activity: pd.DataFrame,
     scheme: pd.DataFrame,
     factors: pd.DataFrame,
+    shared_errors: bool = False,
     progress: Callable[..., None] = lambda fraction, text="": None,
 ) -> pd.DataFrame:
     """Every activity line with its place in the scheme, its factor and its tonnes (amount x factor).
@@ -235,14 +236,16 @@ def account_lines(
     factors : from ``prepare_factors``. Rows whose ``origin`` comes first win; among them the most specific ones do
         (sector and subsector, then sector, then subsector, then the carrier alone). A carrier with factors for
         several gases yields a line for each.
+    shared_errors : whether lines with the same amount or factor share its error in sums, instead of being independent.
     progress : called as ``progress(fraction, text)``.
 
     Returns
     -------
     One row per activity line and factor row, in the order of the activity table: line (from 1), the activity's
     columns, factor, factor_unit, gas, gwp, origin, source, kind, scope, gpc, ipcc, equation, power, t_co2e (positive,
-    for sinks too), status (``counted``, or ``excluded`` where the scheme leaves the line out) and uncertainty_pct,
-    sqrt(amount's^2 + factor's^2), IPCC approach 1, Equation 3.1.
+    for sinks too), status (``counted``, or ``excluded`` where the scheme leaves the line out), uncertainty_pct,
+    sqrt(amount's^2 + factor's^2), IPCC approach 1, Equation 3.1, and amount_error and factor_error, which number the
+    errors: rows with the same number share one.
 
     Raises
     ------
@@ -260,6 +263,8 @@ def account_lines(
     lines["t_co2e"] = lines["amount"] * lines["to_factor_unit"] * lines["factor_t_per_unit"]
     lines["uncertainty_pct"] = np.hypot(lines["amount_uncertainty_pct"], lines["factor_uncertainty_pct"])
     lines["status"] = np.where(lines["kind"] == "excluded", "excluded", "counted")
+    lines["amount_error"] = lines["line"] if shared_errors else lines.index
+    lines["factor_error"] = lines["factor_row"] if shared_errors else lines.index
     return lines.drop(columns=["to_factor_unit", "dimension"])
 
 
@@ -446,8 +451,8 @@ def guard_double_counting(lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 def summarise(lines: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Gross emissions, sinks and net of the counted lines, with the +-% of the net.
 
-    Lines are independent: U = sqrt(sum((U_i x_i)^2)) / |sum(x_i)| (IPCC 2006, Vol. 1, Ch. 3, Equation 3.2); U is 0
-    where the net is 0.
+    Errors are independent of each other: U = sqrt(sum((U_i x_i)^2)) / |sum(x_i)| (IPCC 2006, Vol. 1, Ch. 3, Equation
+    3.2), after the tonnes that share an error were added up; U is 0 where the net is 0.
 
     Parameters
     ----------
@@ -461,17 +466,21 @@ def summarise(lines: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """
     lines = lines[lines["status"] == "counted"]
     sink = lines["kind"] == "sink"
-    parts = pd.DataFrame(
-        {
-            "gross_t": lines["t_co2e"].mask(sink, 0.0),
-            "sink_t": lines["t_co2e"].where(sink, 0.0),
-            "variance": (lines["uncertainty_pct"] * lines["t_co2e"]) ** 2,
-        }
-    )
-    sums = parts.groupby([lines[name] for name in by], sort=False).sum() if by else parts.sum().to_frame().T
+    parts = pd.DataFrame({"gross_t": lines["t_co2e"].mask(sink, 0.0), "sink_t": lines["t_co2e"].where(sink, 0.0)})
+    parts["net_t"] = parts["gross_t"] - parts["sink_t"]
+    keys = [lines[name] for name in by] or [pd.Series(0, index=lines.index)]
+    sums = parts.groupby(keys, sort=False).sum()
     sums["net_t"] = sums["gross_t"] - sums["sink_t"]
-    sums["uncertainty_pct"] = (np.sqrt(sums.pop("variance")) / sums["net_t"].abs()).where(sums["net_t"] != 0, 0.0)
-    return sums.reset_index() if by else sums
+    levels = list(range(len(keys)))
+    variance = 0.0
+    for source in ("amount", "factor"):
+        deviation = lines[f"{source}_uncertainty_pct"] * parts["net_t"]
+        shared = deviation.groupby([*keys, lines[f"{source}_error"]], sort=False).sum()
+        variance = variance + (shared**2).groupby(level=levels, sort=False).sum()
+    sums["uncertainty_pct"] = (np.sqrt(variance) / sums["net_t"].abs()).where(sums["net_t"] != 0, 0.0)
+    if not by:
+        return sums.reindex([0], fill_value=0.0).reset_index(drop=True)
+    return sums.reset_index()
 
 
 def totals(lines: pd.DataFrame) -> pd.DataFrame:
@@ -509,6 +518,7 @@ def row_sum_check(table: pd.DataFrame, part: str, total: str, by: list[str]) -> 
     InputError : a group has several printed sums.
     """
     table = table.assign(**{name: table[name].fillna("") for name in by})
+    table = table[table[total].notna().groupby([table[name] for name in by]).transform("any")]
     rows = []
     for names, group in table.groupby(by, sort=False):
         printed = group[total].dropna().unique()
@@ -520,11 +530,12 @@ def row_sum_check(table: pd.DataFrame, part: str, total: str, by: list[str]) -> 
             )
         if len(printed) == 1:
             digits = max(_decimals(value) for value in (*group[part], printed[0]))
-            rows.append((*names, len(group), group[part].sum(), printed[0], 0.5 * 10.0**-digits * (len(group) + 1)))
-    result = pd.DataFrame(rows, columns=[*by, "parts", "sum", "printed", "rounding"])
-    result["difference"] = result["sum"] - result["printed"]
-    # Sums of decimals carry binary noise, which must not tip a difference that rounding explains exactly.
-    result["faulty"] = result["difference"].abs() > result["rounding"] * (1 + 1e-6)
+            difference = round(group[part].sum() - printed[0], digits)
+            # Each part and the sum may be off by half a unit of the last printed digit.
+            rounding = round(0.5 * 10.0**-digits * (len(group) + 1), digits + 1)
+            rows.append((*names, len(group), round(group[part].sum(), digits), printed[0], difference, rounding))
+    result = pd.DataFrame(rows, columns=[*by, "parts", "sum", "printed", "difference", "rounding"])
+    result["faulty"] = result["difference"].abs() > result["rounding"]
     return result
 
 

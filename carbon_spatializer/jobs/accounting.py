@@ -52,6 +52,7 @@ def account_sectors(
     region_field: str = "region",
     amount_uncertainty_pct: float = 5.0,
     factor_uncertainty_pct: float = 5.0,
+    shared_errors: bool = False,
     lines: str | None = None,
     report: str | None = None,
 ) -> dict:
@@ -70,6 +71,8 @@ def account_sectors(
     gwp : global warming potentials, ``AR4``, ``AR5`` or ``AR6``, for factors of CH4 and N2O.
     region_field : the activity table's field of regions; without that field all lines are one region.
     amount_uncertainty_pct, factor_uncertainty_pct : +-% of amounts and of own factors that give none.
+    shared_errors : whether lines with one factor share its error, as regions with one grid factor do; otherwise all
+        lines are independent, and many lines make a total look certain.
     lines : path of the table of lines, each with its factor, source and tonnes.
     report : path of an HTML report.
     """
@@ -83,8 +86,10 @@ def account_sectors(
     place = accounting.prepare_scheme(_scheme(scheme) if scheme_table is None else _own_scheme(scheme_table))
     table, printed = _activity(activity, region_field, amount_uncertainty_pct)
     library = _factors(factors, grid_factor_t_mwh, _gwp(gwp), factor_uncertainty_pct)
-    accounted = accounting.account_lines(table, place, library, run.part(0.1, 0.6))
+    accounted = accounting.account_lines(table, place, library, shared_errors, run.part(0.1, 0.6))
     _warn_unused(run, library, accounted)
+    if not (accounted["status"] == "counted").any():
+        raise InputError("activity", "every line lies outside the scheme", "Choose another scheme or add other lines")
     accounted, double = accounting.guard_double_counting(accounted)
     _tell_double_counting(run, accounted, double)
     sums = _check_row_sums(run, printed)
@@ -95,12 +100,12 @@ def account_sectors(
         layers.write_layer(_with_year(accounted[_LINE_COLUMNS]), run.stage(lines, "lines"), "lines")
     whole = accounting.summarise(accounted, []).iloc[0]
     if report is not None:
-        title = f"Sector accounts ({'own scheme' if scheme_table is not None else scheme}, {gwp})"
-        html = pages.page(title, _sections(accounted, whole["gross_t"], double, sums))
+        title = f"Sector accounts ({scheme.title() if scheme_table is None else 'own'} scheme, GWP of {gwp})"
+        html = pages.page(title, _sections(accounted, shared_errors, double, sums))
         run.stage(report, "report").write_text(html, encoding="utf-8")
     run.progress(1.0)
     return {
-        "summary": f"{_sentence(accounted)} {table['region'].nunique():,} regions, {len(table):,} activity lines.",
+        "summary": f"{_sentence(accounted)} Regions: {table['region'].nunique():,}; activity lines: {len(table):,}.",
         "styles": {},
         "gross_t": float(whole["gross_t"]),
         "sink_t": float(whole["sink_t"]),
@@ -328,8 +333,9 @@ def _sentence(lines: pd.DataFrame) -> str:
     )
 
 
-def _sections(lines: pd.DataFrame, gross: float, double: pd.DataFrame, sums: pd.DataFrame) -> list[tuple]:
+def _sections(lines: pd.DataFrame, shared_errors: bool, double: pd.DataFrame, sums: pd.DataFrame) -> list[tuple]:
     """What the report shows."""
+    gross = accounting.summarise(lines, [])["gross_t"].item()
     sections = [
         ("", [_sentence(lines), f"Shares are of the gross emissions, {gross:,.2f} t CO2e; sinks are not subtracted."]),
         ("Sectors", [_shares(lines, ["sector"], gross), _chart(lines, gross)]),
@@ -339,7 +345,7 @@ def _sections(lines: pd.DataFrame, gross: float, double: pd.DataFrame, sums: pd.
     sections += [
         ("Sectors and subsectors", _shares(lines, ["sector", "subsector"], gross)),
         ("Scopes", _shares(lines, ["scope"], gross)),
-        ("GPC categories", _shares(lines, ["gpc"], gross)),
+        ("GPC categories", _shares(lines.sort_values("gpc"), ["gpc"], gross)),
     ]
     left_out = lines.loc[lines["status"] == "excluded"].groupby(["sector", "carrier"], sort=False)["t_co2e"].sum()
     if len(left_out):
@@ -347,14 +353,18 @@ def _sections(lines: pd.DataFrame, gross: float, double: pd.DataFrame, sums: pd.
     if len(double):
         sections.append(("Double counting", _double_counting(double)))
     if len(sums):
-        columns = ["region", "year", "sector", "parts", "sum", "printed", "difference", "rounding", "unit"]
-        shown = sums[columns].assign(verdict=np.where(sums["faulty"], "does not add up", "adds up"))
-        sections.append(("Printed sums", shown))
+        names = [name for name in ("region", "year", "sector") if (sums[name] != "").any()]
+        shown = sums[[*names, "parts", "sum", "printed", "difference", "rounding", "unit"]].assign(
+            verdict=np.where(sums["faulty"], "does not add up", "adds up")
+        )
+        formats = dict.fromkeys(["sum", "printed", "difference", "rounding"], "{:,.12g}")
+        sections.append(("Printed sums", pages.table(shown, formats)))
     columns = ["carrier", "factor", "factor_unit", "gas", "gwp", "factor_uncertainty_pct", "origin", "source"]
     used = lines[columns].drop_duplicates().rename(columns={"factor_unit": "unit", "factor_uncertainty_pct": "± %"})
     method = (
         "Each line is amount x factor (x global warming potential). ± is half the 95 % range: "
-        "sqrt(amount² + factor²) per line, and lines are independent in sums (IPCC 2006, Vol. 1, Ch. 3, approach 1)."
+        "sqrt(amount² + factor²) per line; in sums errors add as independent (IPCC 2006, Vol. 1, Ch. 3, approach 1)"
+        + (", after lines with one amount or factor were added up." if shared_errors else ".")
     )
     return [*sections, ("Factors used", [method, used])]
 
@@ -373,7 +383,7 @@ def _shares(lines: pd.DataFrame, by: list[str], gross: float) -> pages.Html:
         }
     )
     percent = dict.fromkeys(["gross, % of gross", "sink, % of gross"], "{:.2f}")
-    tonnes = dict.fromkeys(["gross, t CO2e", "sink, t CO2e", "net, t CO2e"], "{:,.2f}")
+    tonnes = dict.fromkeys(["gross, t CO2e", "sink, t CO2e", "net, t CO2e"], "{:,.0f}" if gross >= 1e4 else "{:,.2f}")
     return pages.table(shown, percent | tonnes | {"± % of net": "{:.1f}"})
 
 

@@ -70,8 +70,8 @@ def activity(*rows):
     return pd.DataFrame([(*row, *defaults[len(row) - 5 :]) for row in rows], columns=names)
 
 
-def account(*rows, factors=FACTORS):
-    return acc.account_lines(activity(*rows), SCHEME, factors)
+def account(*rows, factors=FACTORS, shared_errors=False):
+    return acc.account_lines(activity(*rows), SCHEME, factors, shared_errors)
 
 
 class TestFactors:
@@ -300,10 +300,25 @@ class TestTotals:
         assert total["gross_t"] == pytest.approx(300.0)
         assert total["uncertainty_pct"] == pytest.approx(100 * np.hypot(10, 10) / 300)
 
+    def test_shared_error_by_hand(self):
+        """Coal +-4 %: 30 t and 40 t. Independent: 0.04 x 50 t of 70 t = 2.857 %; one error for both: 4 %."""
+        rows = [("homes", "", "coal", 15.0, "t"), ("homes", "", "coal", 20.0, "t")]
+        independent = acc.summarise(account(*rows), []).iloc[0]
+        shared = acc.summarise(account(*rows, shared_errors=True), []).iloc[0]
+        assert (independent["uncertainty_pct"], shared["uncertainty_pct"]) == pytest.approx((20 / 7, 4.0))
+        assert independent["net_t"] == shared["net_t"] == pytest.approx(70.0)
+
+    def test_gases_of_one_animal_share_the_error_of_its_count(self):
+        """10 % on the count alone: CH4 27 t and N2O 273 t together are 10 % off, not sqrt(2.7^2 + 27.3^2)/300."""
+        cows = factor_rows(("cow", 1000.0, "kg CH4/head", 0.0), ("cow", 1000.0, "kg N2O/head", 0.0))
+        factors = acc.prepare_factors(cows, GWP, "factors", "own")
+        lines = account(("homes", "", "cow", 1.0, "head", 10.0), factors=factors, shared_errors=True)
+        assert acc.summarise(lines, [])["uncertainty_pct"].item() == pytest.approx(10.0)
+
     def test_sinks_stay_apart_and_widen_the_net(self):
         """30 ha x 2 t C x 44/12 = 220 t +-30 % (66 t) of a net of 1000 - 220 = 780 t: 8.46 %."""
         lines = account(("homes", "", "coal", 500.0, "t"), ("sink", "", "wood", 30.0, "ha"))
-        lines["uncertainty_pct"] = [0.0, 30.0]
+        lines["factor_uncertainty_pct"] = [0.0, 30.0]
         whole = acc.summarise(lines, []).iloc[0]
         assert list(whole[["gross_t", "sink_t", "net_t"]]) == pytest.approx([1000.0, 220.0, 780.0])
         assert whole["uncertainty_pct"] == pytest.approx(100 * 66 / 780)

@@ -324,6 +324,16 @@ class TestAccounts:
             "factors: 1 of 2 rows are used by no activity line, for example the one for 'coal' in industy, * (*: any)."
         ]
 
+    def test_shared_errors_of_regions(self, account):
+        """100 regions on one grid factor of +-5 %: the city is 5 % off with it, or 0.5 % if all were independent."""
+        rows = [(str(town), *POWER) for town in range(100)]
+        columns = ("region", "sector", "subsector", "carrier", "amount", "unit")
+        options = {"grid_factor_t_mwh": 0.5, "amount_uncertainty_pct": 0.0}
+        assert account(rows, columns, **options).uncertainty_pct == pytest.approx(0.5)
+        shared = account(rows, columns, **options, shared_errors=True)
+        assert shared.uncertainty_pct == pytest.approx(5.0)
+        assert shared.totals["uncertainty_pct"].tolist() == pytest.approx([5.0] * 100)
+
     def test_electricity_factor_from_the_factor_table(self, account):
         factors = [{"carrier": "electricity", "factor": 581, "unit": "kg/MWh"}]
         assert account([POWER], factors=factors).gross_t == pytest.approx(581.0)
@@ -419,6 +429,10 @@ class TestBadInput:
     def test_empty_table(self, account):
         with pytest.raises(InputError, match=r"Parameter activity: .* has no features"):
             account([])
+
+    def test_nothing_to_count(self, account):
+        with pytest.raises(InputError, match="Parameter activity: every line lies outside the scheme"):
+            account([("industry", "building materials", "cement", 100, "t")], scheme="nanjing")
 
     def test_no_grid_factor(self, account):
         with pytest.raises(InputError) as error:
