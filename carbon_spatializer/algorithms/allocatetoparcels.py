@@ -66,6 +66,10 @@ rule's land types, then the area of all parcels of the region.
 A table with the columns sector, subsector, land_type (separated by |, or * for all parcels), kind (emission or sink),
 share, proxy, categories (points or line types, separated by |, blank = all), field, facility_categories and source.
 The default is the file data/allocation_rules_suzhou.csv of the plugin: copy and edit it.
+<h3>Classes</h3>
+Layers whose fields hold other names than the rules need a table with the columns <i>value</i> and <i>land_type</i>,
+<i>category</i> (of points) or <i>line_type</i>: each value is read as the class in its row; blank or missing, it stays
+as it is. The file data/classes_osm.csv of the plugin does that for OpenStreetMap's keys landuse, amenity, highway ...
 <h3>Source</h3>
 Table 2 of the carbon-balance zoning of Suzhou's territorial space (base year 2020). The paper prints no formula for
 the correction of road lengths; the one above, with &#946; = 1, doubles the weight of a metre of road on a parcel with
@@ -81,6 +85,7 @@ the mean number of facilities."""
     LINE_TYPE_FIELD = "LINE_TYPE_FIELD"
     POPULATION = "POPULATION"
     RULES = "RULES"
+    CLASSES = "CLASSES"
     TOTALS_FIELD = "TOTALS_FIELD"
     TOTALS_UNIT = "TOTALS_UNIT"
     TOTALS_REGION_FIELD = "TOTALS_REGION_FIELD"
@@ -153,6 +158,14 @@ the mean number of facilities."""
                 self.RULES, self.tr("Rules"), [QgsProcessing.SourceType.TypeVector], optional=True
             ),
             "Table of rules. Empty: Table 2 of the Suzhou paper.",
+        )
+        self.add(
+            QgsProcessingParameterFeatureSource(
+                self.CLASSES, self.tr("Classes"), [QgsProcessing.SourceType.TypeVector], optional=True
+            ),
+            "Table of what the values of the parcels', points' and lines' fields stand for, where they are not the "
+            "names that the rules use.",
+            advanced=True,
         )
         self._field(
             self.TOTALS_FIELD,
@@ -251,6 +264,7 @@ the mean number of facilities."""
             "line_type_field": text(self.LINE_TYPE_FIELD),
             "population": self.raster(parameters, self.POPULATION, context),
             "rules": layer(self.RULES),
+            "classes": layer(self.CLASSES),
             "totals_field": text(self.TOTALS_FIELD),
             "totals_unit": self._UNITS[self.parameterAsEnum(parameters, self.TOTALS_UNIT, context)],
             "totals_region_field": text(self.TOTALS_REGION_FIELD),

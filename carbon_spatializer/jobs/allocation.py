@@ -22,6 +22,8 @@ from . import layers, points
 from .run import Run
 
 SUZHOU_RULES = Path(__file__).resolve().parents[1] / "data" / "allocation_rules_suzhou.csv"
+# Columns of a class table: what a value of the parcels', points' and lines' field stands for.
+_CLASS_COLUMNS = ("land_type", "category", "line_type")
 _M2_PER_HA = 1e4
 _LISTED = 10
 _MOST_THREADS = 4
@@ -50,6 +52,7 @@ def allocate_to_parcels(
     fallback: Sequence[str] = ("poi_count", "area"),
     duplicate_distance: float = 0.0,
     poi_name_field: str = "name",
+    classes=None,
 ) -> dict:
     """Allocate sector totals to land parcels.
 
@@ -69,19 +72,22 @@ def allocate_to_parcels(
     beta : strength of the correction of lengths by facilities, L* = L (1 + beta n / mean n).
     fallback : proxies to try where the weights sum to zero: poi_count, raster, length, area (always the last).
     duplicate_distance, poi_name_field : points with the same name within this distance (m) count once; 0 = off.
+    classes : table with ``value`` and land_type, category or line_type: what a value of the three fields above stands
+        for, for example data/classes_osm.csv for OpenStreetMap; values that it lacks stay as they are.
     """
     beta, duplicate_distance = _not_negative(beta, "beta"), _not_negative(duplicate_distance, "duplicate_distance")
     rule_list = allocation.parse_rules(layers.read_table(rules or SUZHOU_RULES, "rules").apply(layers.keys))
     amounts = _read_totals(totals, totals_field, totals_unit, totals_region_field, region_field)
+    names = _read_classes(classes)
     run.progress(0.02, "Reading the parcels")
     frame = layers.read_layer(parcels, "parcels", run, kind="polygon", exact=True)
     ground = frame.geometry.to_crs(layers.work_crs(frame))
-    described = _describe(frame, shapely.area(ground.array), rule_list, land_type_field, region_field)
+    described = _describe(frame, shapely.area(ground.array), rule_list, land_type_field, region_field, names)
     amounts = allocation.check_totals(amounts, rule_list, described)
     used = allocation.used_rules(amounts, rule_list)
     _warn_of_gaps(run, described, amounts, rule_list)
     run.progress(0.15, "Weighing the parcels")
-    weights = _Weights(run, frame, described, used, fallback, beta)
+    weights = _Weights(run, frame, described, used, fallback, beta, names)
     weights.take_fields()
     if pois:
         weights.take_pois(pois, poi_category_field, poi_name_field, duplicate_distance, run.part(0.15, 0.45))
@@ -133,22 +139,45 @@ def _read_totals(source, field: str, unit: str, region_field: str, parcel_region
     return pd.DataFrame(texts).assign(amount_t=amount)
 
 
-def _describe(frame, area, rules: Sequence[Rule], land_type_field: str, region_field: str | None) -> Parcels:
+def _read_classes(source) -> dict[str, dict[str, str]]:
+    """For each column of ``_CLASS_COLUMNS``, value -> class."""
+    if not source:
+        return {column: {} for column in _CLASS_COLUMNS}
+    table = layers.read_table(source, "classes").apply(layers.keys)
+    layers.require_fields(table.columns, ["value"], "classes")
+    if not table.columns.isin(_CLASS_COLUMNS).any():
+        raise InputError("classes", "it has no column of classes", f"Add {', '.join(_CLASS_COLUMNS)}, or one of them")
+    repeated = table["value"].duplicated()
+    if repeated.any():
+        raise InputError("classes", f"the value '{table['value'][repeated].iloc[0]}' has two rows", "Keep one of them")
+    table = table.set_index("value").reindex(columns=_CLASS_COLUMNS, fill_value="")
+    return {column: table[column][table[column] != ""].to_dict() for column in _CLASS_COLUMNS}
+
+
+def _describe(
+    frame, area, rules: Sequence[Rule], land_type_field: str, region_field: str | None, classes: dict
+) -> Parcels:
     wanted = [field for field in (region_field,) if field]
     if any(rule.land_types for rule in rules):
         wanted.append(land_type_field)
     layers.require_fields(frame.columns.drop("geometry"), wanted, "parcels")
 
-    def category(field: str | None) -> pd.Categorical:
-        return pd.Categorical(_text(frame[field]) if field in frame else np.full(len(frame), ""))
+    def category(field: str | None, names: dict[str, str]) -> pd.Categorical:
+        return pd.Categorical(_text(frame[field], names) if field in frame else np.full(len(frame), ""))
 
-    return Parcels(area_m2=area, land_type=category(land_type_field), region=category(region_field))
+    land_type = category(land_type_field, classes["land_type"])
+    return Parcels(area_m2=area, land_type=land_type, region=category(region_field, {}))
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """``layers.keys`` of a column with few distinct values."""
+def _text(column: pd.Series, classes: dict[str, str]) -> pd.Series:
+    """``_classed`` for a column with few distinct values."""
     codes, values = pd.factorize(column, use_na_sentinel=False)
-    return pd.Series(layers.keys(pd.Series(values)).to_numpy()[codes])
+    return pd.Series(_classed(pd.Series(values), classes).to_numpy()[codes])
+
+
+def _classed(values: pd.Series, classes: dict[str, str]) -> pd.Series:
+    """Values as text, each replaced by its class where it has one."""
+    return layers.keys(values).map(lambda value: classes.get(value, value))
 
 
 def _warn_of_gaps(run: Run, parcels: Parcels, totals: pd.DataFrame, rules: Sequence[Rule]) -> None:
@@ -182,9 +211,9 @@ def _warn_of_gaps(run: Run, parcels: Parcels, totals: pd.DataFrame, rules: Seque
 class _Weights:
     """Weights of all parcels by every proxy that the rules or the cascade may ask for; see ``allocation.Weigh``."""
 
-    def __init__(self, run: Run, frame: gpd.GeoDataFrame, parcels: Parcels, rules, cascade, beta: float):
+    def __init__(self, run: Run, frame: gpd.GeoDataFrame, parcels: Parcels, rules, cascade, beta: float, classes: dict):
         self._run, self._frame, self._parcels, self._beta = run, frame, parcels, beta
-        self._rules, self._cascade = rules, cascade
+        self._rules, self._cascade, self._classes = rules, cascade, classes
         self._categories = _distinct(name for rule in rules for name in rule.poi_categories)
         self._line_types = _distinct(name for rule in rules for name in rule.line_types)
         self._fields: dict[str, np.ndarray] = {}
@@ -249,7 +278,7 @@ class _Weights:
                     xy = np.where(keep[start : start + len(batch)], xy, np.nan)
                 start += len(batch)
                 waiting.append(pool.submit(locate, xy))
-                category.append(_codes(batch, category_field, self._categories))
+                category.append(_codes(batch, category_field, self._categories, self._classes["category"]))
                 for field in weight_fields:
                     weights[field].append(self._weights_of(batch, field))
                 if len(waiting) > threads:
@@ -303,7 +332,7 @@ class _Weights:
         frame = layers.align(frame, self._frame, "lines").to_crs(ground.crs)
         codes = np.zeros(len(frame), dtype=np.intp)
         if self._line_types:
-            codes = _index_of(_text(frame[type_field]), self._line_types)
+            codes = _index_of(_text(frame[type_field], self._classes["line_type"]), self._line_types)
             counts = np.bincount(codes, minlength=len(self._line_types) + 1)
             absent = [name for name, count in zip(self._line_types, counts) if count == 0]
             if absent:
@@ -370,12 +399,12 @@ def _index_of(values: pd.Series, names: list[str]) -> np.ndarray:
     return np.where(found < 0, len(names), found)
 
 
-def _codes(batch: pa.RecordBatch, field: str, names: list[str]) -> np.ndarray:
+def _codes(batch: pa.RecordBatch, field: str, names: list[str], classes: dict[str, str]) -> np.ndarray:
     """``_index_of`` for a field of a batch."""
     if not names:
         return np.zeros(len(batch), dtype=np.intp)
     encoded = batch.column(field).dictionary_encode(null_encoding="encode")
-    codes = _index_of(layers.keys(encoded.dictionary.to_pandas()), names)
+    codes = _index_of(_classed(encoded.dictionary.to_pandas(), classes), names)
     return codes[encoded.indices.to_numpy()]
 
 

@@ -16,6 +16,7 @@ from carbon_spatializer.core.errors import InputError
 from carbon_spatializer.jobs.allocation import SUZHOU_RULES, allocate_to_parcels
 from carbon_spatializer.jobs.run import Run
 
+OSM_CLASSES = SUZHOU_RULES.with_name("classes_osm.csv")
 UTM = "EPSG:32650"
 WEST, SOUTH, SIZE = 500000, 3400000, 100
 
@@ -253,6 +254,50 @@ def test_layers_in_different_crs(folder):
     change(folder, "pois", crs="EPSG:4490")
     parcels = allocate(folder)[0]
     np.testing.assert_allclose(parcels["gross_t"], expected["gross_t"], rtol=1e-6)
+
+
+def test_classes_translate_the_values_of_all_three_fields(folder):
+    plain = allocate(folder)[0]
+    names = {name: f"kind {number}" for number, name in enumerate(dict.fromkeys(LAND_TYPES))}
+    change(folder, "parcels", land_type=[names[name] for name in LAND_TYPES])
+    change(folder, "pois", category=["works" if name == "manufacturing" else "bus_stop" for _, name, _ in POIS])
+    # "footway" has no class and stays what no rule knows; "primary" needs none.
+    change(folder, "lines", type=["primary_link", "footway"])
+    rows = [f"{code},{name},," for name, code in names.items()]
+    rows += ["works,,manufacturing,", "bus_stop,,transport facility,", "primary_link,,,primary"]
+    (folder / "classes.csv").write_text("\n".join(["value,land_type,category,line_type", *rows]), encoding="utf-8")
+    translated = allocate(folder, classes=str(folder / "classes.csv"))[0]
+    for column in ("gross_t", "sink_t", "rule"):
+        assert translated[column].tolist() == plain[column].tolist()
+    assert translated["land_type"].tolist() == [names[name] for name in LAND_TYPES]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("land_type\nforest land\n", "Parameter classes: field 'value' does not exist"),
+        ("value,note\nwood,green\n", "Parameter classes: it has no column of classes"),
+        ("value,land_type\nwood,forest land\nwood,water\n", "Parameter classes: the value 'wood' has two rows"),
+    ],
+)
+def test_bad_classes_are_refused(folder, table, sentence):
+    (folder / "classes.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(InputError, match=sentence):
+        allocate(folder, classes=str(folder / "classes.csv"))
+    assert not (folder / "out.gpkg").exists()
+
+
+def test_classes_for_openstreetmap_name_only_what_the_rules_know():
+    table = pd.read_csv(OSM_CLASSES, keep_default_na=False)
+    rules = pd.read_csv(SUZHOU_RULES, keep_default_na=False)
+    assert table["value"].is_unique
+    known = {
+        "land_type": {*rules["land_type"].str.split("|").explode()},
+        "category": {*rules["categories"].str.split("|").explode(), "transport facility"},
+        "line_type": {*rules["categories"].str.split("|").explode()},
+    }
+    for column, names in known.items():
+        assert set(table[column]) <= names | {""}
 
 
 def test_own_fields_pass_through_unchanged(folder):
