@@ -179,11 +179,12 @@ def numbers(
     """
     require_fields(frame.columns, [field], parameter)
     values = pd.to_numeric(frame[field], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    text = np.isnan(values) & frame[field].notna().to_numpy() & (frame[field].astype(str).str.strip() != "").to_numpy()
-    if text.any():
+    text = frame[field][np.isnan(values) & frame[field].notna().to_numpy()].astype(str).str.strip()
+    text = text[text != ""]
+    if len(text):
         raise InputError(
             parameter,
-            f"field '{field}' holds text, for example '{frame[field].iloc[int(np.flatnonzero(text)[0])]}'",
+            f"field '{field}' holds text, for example '{text.iloc[0]}'",
             "Choose a numeric field or correct the values",
         )
     if not missing and np.isnan(values).any():
