@@ -401,10 +401,10 @@ def _refuse_carrier(lines: pd.DataFrame, wanted: pd.DataFrame, factors: pd.DataF
     carriers = wanted.loc[lines.index, "carrier"]
     if (carriers == ELECTRICITY).any():
         rows = lines.loc[carriers == ELECTRICITY, "line"]
-        first = ", ".join(str(row) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+        first = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
         raise InputError(
             "grid_factor_t_mwh",
-            f"{len(rows):,} lines use electricity (rows {first}) and there is no grid factor, which has no default",
+            f"electricity is used (rows {first}; {len(rows):,} in all) without a grid factor, which has no default",
             "Give the grid's t CO2 per MWh here, or a row for the carrier 'electricity' in the factor table",
         )
     line, names = lines.iloc[0], wanted.loc[lines.index[0]]

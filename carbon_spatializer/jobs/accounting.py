@@ -36,6 +36,7 @@ _LINE_COLUMNS = [
 ]
 # t CO2 per MWh; no grid is near it, while kg or g per MWh or kWh would be above it.
 _LARGEST_GRID_FACTOR = 5.0
+_MOST_REGIONS = 50
 _COLOURS = {"scope 1": "#b5402f", "scope 2": "#e6a04f", "scope 3": "#8a8f98", "sink": "#2e8b57"}
 
 
@@ -340,8 +341,10 @@ def _sections(lines: pd.DataFrame, shared_errors: bool, double: pd.DataFrame, su
         ("", [_sentence(lines), f"Shares are of the gross emissions, {gross:,.2f} t CO2e; sinks are not subtracted."]),
         ("Sectors", [_shares(lines, ["sector"], gross), _chart(lines, gross)]),
     ]
-    if lines["region"].nunique() > 1:
-        sections.append(("Regions", _shares(lines, ["region"], gross)))
+    regions = lines.groupby("region")["t_co2e"].sum().nlargest(_MOST_REGIONS).index
+    if len(regions) > 1:
+        heading = f"Regions ({len(regions)} largest of {lines['region'].nunique():,})"
+        sections.append((heading, _shares(lines[lines["region"].isin(regions)], ["region"], gross)))
     sections += [
         ("Sectors and subsectors", _shares(lines, ["sector", "subsector"], gross)),
         ("Scopes", _shares(lines, ["scope"], gross)),
@@ -366,7 +369,7 @@ def _sections(lines: pd.DataFrame, shared_errors: bool, double: pd.DataFrame, su
         "sqrt(amount² + factor²) per line; in sums errors add as independent (IPCC 2006, Vol. 1, Ch. 3, approach 1)"
         + (", after lines with one amount or factor were added up." if shared_errors else ".")
     )
-    return [*sections, ("Factors used", [method, used])]
+    return [*sections, ("Factors used", [method, pages.table(used, {"± %": "{:.1f}"})])]
 
 
 def _shares(lines: pd.DataFrame, by: list[str], gross: float) -> pages.Html:

@@ -252,7 +252,7 @@ class TestLines:
         with pytest.raises(InputError) as error:
             account(*rows, factors=without)
         assert error.value.parameter == "grid_factor_t_mwh"
-        assert "6 lines use electricity (rows 2, 3, 4, 5, 6, ...)" in str(error.value)
+        assert "electricity is used (rows 2, 3, 4, 5, 6, ...; 6 in all) without a grid factor" in str(error.value)
         assert "t CO2 per MWh here, or a row for the carrier 'electricity' in the factor table" in str(error.value)
 
 

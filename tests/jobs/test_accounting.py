@@ -438,7 +438,7 @@ class TestBadInput:
         with pytest.raises(InputError) as error:
             account([COAL, POWER])
         assert str(error.value) == (
-            "Parameter grid_factor_t_mwh: 1 lines use electricity (rows 2) and there is no grid factor, which has no "
+            "Parameter grid_factor_t_mwh: electricity is used (rows 2; 1 in all) without a grid factor, which has no "
             "default. Give the grid's t CO2 per MWh here, or a row for the carrier 'electricity' in the factor table."
         )
         assert list(account.folder.iterdir()) == []
