@@ -39,11 +39,20 @@ _SYMBOLS = {
 
 
 def save_default(path: str, style: dict) -> bool:
-    """Draw the layer at ``path`` in ``style`` and store that as its default style; False when that failed."""
+    """Draw the layer at ``path`` in ``style`` and store that as its default style; False when that failed.
+
+    A table without geometry has nothing to draw.
+    """
     layer = QgsVectorLayer(path, "result", "ogr")
     if not layer.isValid():
         return False
-    layer.setRenderer(renderer(style, layer.geometryType()))
+    if not layer.isSpatial():
+        return True
+    # A Shapefile keeps ten characters of a field's name.
+    field = next((name for name in (style["field"], style["field"][:10]) if name in layer.fields().names()), None)
+    if field is None:
+        return False
+    layer.setRenderer(renderer(style | {"field": field}, layer.geometryType()))
     if path.lower().endswith(".gpkg"):
         return not layer.saveStyleToDatabase("default", "", True, "")
     return layer.saveDefaultStyle(QgsVectorLayer.StyleCategory.AllStyleCategories)[1]

@@ -1,5 +1,7 @@
 """Grid, zones and carbon-balance zoning as tools: results arrive styled, refusals say what to do."""
 
+import csv
+
 import pytest
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
@@ -52,6 +54,24 @@ def test_grid_arrives_graduated(run, parcels, tmp_path, shape):
     labels = [entry.label() for entry in renderer.ranges()]
     assert len(labels) >= 2
     assert all(label.endswith("t CO2e/ha (gross_t)") for label in labels)
+
+
+@pytest.mark.parametrize("name", ["grid.shp", "grid.geojson", "grid.fgb"])
+def test_other_formats_are_styled_too(run, parcels, tmp_path, name):
+    # A Shapefile calls the field intensity_.
+    _, log = run("aggregatetogrid", INPUT=parcels, OUTPUT=str(tmp_path / name))
+    assert log.warnings == []
+    layer = opened(tmp_path / name)
+    renderer = layer.renderer()
+    assert isinstance(renderer, QgsGraduatedSymbolRenderer)
+    assert renderer.classAttribute().strip('"') in layer.fields().names()
+
+
+def test_a_table_is_written_without_geometry(run, parcels, tmp_path):
+    _, log = run("aggregatetogrid", INPUT=parcels, OUTPUT=str(tmp_path / "grid.csv"))
+    assert log.warnings == []
+    with open(tmp_path / "grid.csv", encoding="utf-8") as file:
+        assert sum(float(row["gross_t"]) for row in csv.DictReader(file)) == pytest.approx(1000)
 
 
 def test_parcels_to_townships_to_zones(run, parcels, townships, tmp_path):
