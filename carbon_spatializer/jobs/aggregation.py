@@ -78,7 +78,7 @@ def aggregate_to_zones(run: Run, *, input, zones, output, fields=None) -> dict:
     """
     frame, values, lost = _read(run, input, fields)
     run.progress(0.2, "Reading the zones")
-    areas = layers.read_layer(zones, "zones", run, kind="polygon")
+    areas = layers.read_layer(zones, "zones", run, kind="polygon", exact=True)
     frame = layers.align(frame, areas, "zones")
     work_crs = areas.crs if areas.crs.is_projected else layers.work_crs(areas)
     split, overlaps = aggregation.split_over_zones(

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from ..core import zoning
 from ..core.breaks import readable_breaks
@@ -87,7 +87,7 @@ def carbon_balance_zoning(
     report : HTML report with charts.
     """
     run.progress(0.0, "Reading the units")
-    frame = layers.read_layer(input, "input", run, kind="polygon")
+    frame = layers.read_layer(input, "input", run, kind="polygon", exact=True)
     gross = layers.numbers(frame, gross_field, "gross_field")
     gdp = layers.numbers(frame, gdp_field, "gdp_field")
     all_sinks = _sinks(frame, sink_field)
@@ -235,8 +235,13 @@ def _how_to_read(units: pd.DataFrame, equality: str, band_pct: float, crop_sinks
 def _counts(zone_table: pd.DataFrame) -> Html:
     shown = pd.DataFrame({"zone": zone_table["zone"]})
     formats = {}
-    for name, title in (("units", "units"), ("gross_t", "gross, t"), ("sink_t", "sink, t"), ("gdp", "GDP")):
-        share = f"% of {zone_table[f'{name}_of'].iloc[0]:,.0f}"
+    for name, title, unit in (
+        ("units", "units", " units"),
+        ("gross_t", "gross, t", " t"),
+        ("sink_t", "sink, t", " t"),
+        ("gdp", "GDP", ""),
+    ):
+        share = f"% of {zone_table[f'{name}_of'].iloc[0]:,.0f}{unit}"
         shown[title], formats[title] = zone_table[name], "{:,.0f}"
         shown[share], formats[share] = zone_table[f"{name}_share_pct"], "{:.2f}"
     return html_table(shown, formats)
@@ -252,6 +257,7 @@ def _charts(zone_table: pd.DataFrame) -> Figure:
     bars.bar_label(bars.bar(labels, present["units"], color=colours), [f"{n:,}" for n in present["units"]])
     bars.set_title("Number of units")
     bars.margins(y=0.1)
+    bars.yaxis.set_major_locator(MaxNLocator(integer=True))
     bars.spines[["top", "right"]].set_visible(False)
     some = present[present["units"] > 0]
     pie.pie(

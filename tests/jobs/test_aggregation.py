@@ -4,6 +4,8 @@ import re
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyogrio
 import pyproj
 import pytest
 import shapely
@@ -220,6 +222,16 @@ def test_fields_of_the_zones_with_the_same_name_are_replaced(folder):
     zones, _, said = to_zones(folder)
     assert zones["gross_t"].tolist() == pytest.approx([50, 45])
     assert "the fields gross_t are replaced" in said
+
+
+def test_fields_of_the_zones_keep_their_types(folder):
+    change(folder, "zones", people=pd.array([7, None], dtype="Int64"), founded=pd.to_datetime(["1961-05-01", None]))
+    before = pyogrio.read_info(folder / "zones.gpkg")
+    zones, _, _ = to_zones(folder)
+    after = pyogrio.read_info(folder / "out.gpkg")
+    types = dict(zip(after["fields"], after["ogr_types"]))
+    assert dict(zip(before["fields"], before["ogr_types"])).items() <= types.items()
+    assert zones["people"].isna().tolist() == [False, True]
 
 
 def test_cells_can_be_aggregated_again(folder):

@@ -5,6 +5,7 @@ import re
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 from shapely import box
 
@@ -141,6 +142,16 @@ def test_a_second_run_replaces_the_fields_of_the_first(folder):
     units, _ = zone(folder, input=str(folder / "out.gpkg"), output=str(folder / "out.gpkg"))
     assert units["zone"].tolist() == list(zoning.ZONES)
     assert list(units).count("ecc") == 1
+
+
+def test_fields_keep_their_types(folder):
+    change(folder, code=pd.array([1, None, 3, 4, 5], dtype="Int64"))
+    zone(folder, name_field="code", report=str(folder / "report.html"))
+    info = pyogrio.read_info(folder / "out.gpkg")
+    types = dict(zip(info["fields"], info["ogr_types"]))
+    assert types["code"] == "OFTInteger64"
+    assert types["gdp"] == "OFTInteger64"
+    assert types["zone"] == "OFTString"
 
 
 def test_report(folder):
