@@ -49,7 +49,7 @@ Emission = amount x factor x global warming potential. Built-in: eight fuels fro
 energy, products, livestock, rice, waste and sinks where a published value is known, each with its source; what has
 none is asked for. Crop sinks are ca x yield x (1 - w) / HI x 44/12. Grid electricity has no default. Nanjing's scheme
 leaves processes and biological sources out. Uncertainty by error propagation: sqrt(amount&sup2; + factor&sup2;) per
-line, and lines as independent in sums. Power-plant fuel beside electricity or heat use is counted twice: the Nanjing
+line; in sums, lines that rest on one factor share its error. Power-plant fuel beside electricity or heat use is counted twice: the Nanjing
 scheme deducts the fuel, the Suzhou scheme keeps it, and the log says how many tonnes.
 <h3>Sources</h3>
 Equations 2 to 7 of the carbon-balance zoning of Suzhou's territorial space (base year 2020); Equations 1 to 3 of the
@@ -143,10 +143,10 @@ land-use based carbon pattern of Nanjing (2020), doi 10.3389/fevo.2022.990037; 2
         )
         self.add(
             QgsProcessingParameterBoolean(
-                self.SHARED_ERRORS, self.tr("Lines with one factor share its error"), defaultValue=False
+                self.SHARED_ERRORS, self.tr("Lines with one factor share its error"), defaultValue=True
             ),
-            "Off: all lines are independent in sums, and many lines make a total look certain. On: the tonnes that "
-            "rest on one factor (say, one grid factor in all regions) are added up first.",
+            "On: the tonnes that rest on one factor (say, one grid factor in all regions) are added up first. Off: all "
+            "lines are independent in sums, and many lines make a total look certain.",
             advanced=True,
         )
         self.add(

@@ -223,7 +223,7 @@ def account_lines(
     activity: pd.DataFrame,
     scheme: pd.DataFrame,
     factors: pd.DataFrame,
-    shared_errors: bool = False,
+    shared_errors: bool = True,
     progress: Callable[..., None] = lambda fraction, text="": None,
 ) -> pd.DataFrame:
     """Every activity line with its place in the scheme, its factor and its tonnes (amount x factor).

@@ -53,7 +53,7 @@ def account_sectors(
     region_field: str = "region",
     amount_uncertainty_pct: float = 5.0,
     factor_uncertainty_pct: float = 5.0,
-    shared_errors: bool = False,
+    shared_errors: bool = True,
     lines: str | None = None,
     report: str | None = None,
 ) -> dict:
