@@ -46,11 +46,11 @@ On request the <b>lines</b> (each activity line with its factor, source, gas, ca
 <b>report</b> in HTML.
 <h3>Method</h3>
 Emission = amount x factor x global warming potential. Built-in: eight fuels from EC = LC x CC x COF x 44/12, other
-energy, products, livestock, rice, waste and sinks where a published value is known, each with its source; what has
-none is asked for. Crop sinks are ca x yield x (1 - w) / HI x 44/12. Grid electricity has no default. Nanjing's scheme
-leaves processes and biological sources out. Uncertainty by error propagation: sqrt(amount&sup2; + factor&sup2;) per
-line; in sums, lines that rest on one factor share its error. Power-plant fuel beside electricity or heat use is counted twice: the Nanjing
-scheme deducts the fuel, the Suzhou scheme keeps it, and the log says how many tonnes.
+energy, products, livestock, rice, waste and sinks where a published value is known, each with its source; what has none
+is asked for. Crop sinks are ca x yield x (1 - w) / HI x 44/12. Grid electricity has no default. Nanjing's scheme leaves
+processes and biological sources out. Uncertainty by error propagation: sqrt(amount&sup2; + factor&sup2;) per line; in
+sums, lines that rest on one factor share its error. Power-plant fuel beside electricity or heat use is counted twice:
+the Nanjing scheme deducts the fuel, the Suzhou scheme keeps it, and the log says how many tonnes.
 <h3>Sources</h3>
 Equations 2 to 7 of the carbon-balance zoning of Suzhou's territorial space (base year 2020); Equations 1 to 3 of the
 land-use based carbon pattern of Nanjing (2020), doi 10.3389/fevo.2022.990037; 2006 IPCC Guidelines, Vol. 1, Ch. 3."""
