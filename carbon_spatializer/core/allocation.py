@@ -5,7 +5,7 @@ A *rule* says which weight (proxy) spreads the total of a sector and subsector o
 the Suzhou paper (carbon-balance zoning of the territorial space of Suzhou, 2020).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,14 +198,16 @@ def _name(sector: str, subsector: str) -> str:
 # Totals ---------------------------------------------------------------------------------------------------------------
 
 
-def check_totals(totals: pd.DataFrame, rules: Sequence[Rule], parcels: Parcels) -> pd.DataFrame:
+def check_totals(
+    totals: pd.DataFrame, rules: Sequence[Rule], land_types: Iterable[str], regions: Iterable[str]
+) -> pd.DataFrame:
     """Check totals against the rules and the parcels, and sum the rows that mean the same.
 
     Parameters
     ----------
     totals : sector, subsector, land_type, region (text, '' = not given) and amount_t (signed tonnes CO2e).
     rules : see ``parse_rules``.
-    parcels : see ``Parcels``.
+    land_types, regions : those that the parcels have.
 
     Returns
     -------
@@ -225,7 +227,7 @@ def check_totals(totals: pd.DataFrame, rules: Sequence[Rule], parcels: Parcels) 
             covered = [rule for rule in own if subsector in ("", rule.subsector)]
             known = {land_type for rule in covered for land_type in rule.land_types} | {""}
             if any(not rule.land_types for rule in covered):
-                known |= set(parcels.land_type.categories)
+                known |= set(land_types)
             _refuse_unknown(
                 part["land_type"], known, f"land type of {_name(sector, subsector)}", "the rules and parcels know"
             )
@@ -235,7 +237,7 @@ def check_totals(totals: pd.DataFrame, rules: Sequence[Rule], parcels: Parcels) 
                 f"sector '{sector}' is a sink and has both positive and negative amounts",
                 "Give all its amounts the same sign",
             )
-    _refuse_unknown(totals["region"], set(parcels.region.categories) | {""}, "region", "the parcels have")
+    _refuse_unknown(totals["region"], {*regions, ""}, "region", "the parcels have")
     keys = ["region", "sector", "subsector", "land_type"]
     summed = totals.groupby(keys, sort=True, as_index=False)["amount_t"].sum()
     sinks = summed["sector"].isin([rule.sector for rule in rules if rule.kind == "sink"])

@@ -43,7 +43,7 @@ def weigher(parcels, weights):
 
 
 def run(parcels, rows, rules, weights, cascade=("poi_count", "area")):
-    checked = allocation.check_totals(totals(*rows), rules, parcels)
+    checked = allocation.check_totals(totals(*rows), rules, parcels.land_type.categories, parcels.region.categories)
     return allocation.allocate(parcels, checked, rules, weigher(parcels, weights), cascade)
 
 
