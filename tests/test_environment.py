@@ -302,8 +302,8 @@ def test_cancelled_and_run_again(new_qgis_process, tmp_path):
     call = ("run", "carbon:setupenvironment", f"--FOLDER={folder}")
 
     def in_folder():
-        found = subprocess.run(["pgrep", "-f", str(folder / "bin")], capture_output=True, text=True, check=False)
-        return found.stdout.split()
+        commands = [file.read_bytes() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
+        return [command for command in commands if os.fsencode(folder / "bin") in command]
 
     with new_qgis_process.start(*call, CARBON_SPATIALIZER_PYTHON=None) as process:
         for line in process.stdout:
