@@ -29,13 +29,14 @@ class PointLocator:
 
     def __call__(self, xy: np.ndarray) -> np.ndarray:
         """Row of the parcel of each point, -1 outside of all; xy : (2, m) in the CRS of the polygons."""
-        x, y = xy
-        found = np.full(len(x), -1, dtype=np.intp)
-        order = _sort_in_space(x, y)
-        hit, parcel = self._tree.query(shapely.points(x[order], y[order]), predicate="intersects")
-        point = order[hit]
+        found = np.full(xy.shape[1], -1, dtype=np.intp)
+        order = _sort_in_space(*xy)
+        x, y = xy[:, order]
+        candidate, parcel = self._tree.query(shapely.points(np.column_stack([x, y])))
+        inside = shapely.intersects_xy(self._polygons[parcel], x[candidate], y[candidate])
+        point, parcel = order[candidate[inside]], parcel[inside]
         found[point] = parcel
-        several = np.bincount(point, minlength=len(x)) > 1
+        several = np.bincount(point, minlength=len(found)) > 1
         if several.any():
             among = several[point]
             point, parcel = point[among], parcel[among]
