@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ..core.errors import Cancelled, InputError
+from ..core.errors import Cancelled, CarbonError, InputError
+
+_LEAST_FREE_BYTES = 1_000_000
 
 
 def staging_folder(destination: str | Path, run_id: str) -> Path:
@@ -76,6 +78,7 @@ class Run:
         """Move every output to its destination and write the run record beside the first one."""
         if self._is_cancelled():
             raise Cancelled
+        self.require_space()
         for index, (final, staged) in enumerate(self._staged.items()):
             if index == 0:
                 name = f"{final.name}.run.json"
@@ -84,6 +87,15 @@ class Run:
             for file in sorted(staged.parent.glob(f"{_escape(staged.stem)}.*")):
                 _replace(file, final.parent / file.name)
         self.discard()
+
+    def require_space(self) -> None:
+        """Raise when a disk that outputs are staged on is full: GDAL may lose data there without an error."""
+        for final, staged in self._staged.items():
+            if shutil.disk_usage(staged.parent).free < _LEAST_FREE_BYTES:
+                raise CarbonError(
+                    f"The disk is full in '{final.parent}'; free some space or choose another folder for the outputs. "
+                    "Nothing was written."
+                )
 
     def discard(self) -> None:
         """Remove whatever was staged."""

@@ -15,7 +15,6 @@ if not __package__:
     __package__ = "carbon_spatializer.worker"
 
 import argparse  # noqa: E402
-import errno  # noqa: E402
 import inspect  # noqa: E402
 import json  # noqa: E402
 import signal  # noqa: E402
@@ -80,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         text = f"The worker's Python lacks '{error.name}'; run the tool 'Set up environment' and try again."
         emit({"type": "error", "text": text, "traceback": traceback.format_exc()})
     except Exception as error:
-        emit({"type": "error", "text": _unexpected(error), "traceback": traceback.format_exc()})
+        emit({"type": "error", "text": _unexpected(error, run), "traceback": traceback.format_exc()})
     finally:
         run.discard()
     return 1
@@ -127,10 +126,12 @@ def _versions() -> dict:
     return {"carbon_spatializer": own, "python": sys.version.split()[0], **found}
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected(error: Exception, run: Run) -> str:
     """A sentence for an error that no check foresaw."""
-    if "No space left" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
-        return "The disk is full; free some space or choose another folder for the outputs. Nothing was written."
+    try:
+        run.require_space()  # libraries tell a full disk in many ways
+    except CarbonError as full:
+        return str(full)
     if isinstance(error, PermissionError):
         return f"'{error.filename}' may not be written; choose another folder for the outputs. Nothing was written."
     return f"The job failed unexpectedly ({type(error).__name__}: {error}); the log holds the details."
