@@ -267,7 +267,17 @@ def write_layer(frame: gpd.GeoDataFrame | pd.DataFrame, path: str | Path, layer:
         return
     if isinstance(frame, gpd.GeoDataFrame):
         options["promote_to_multi"] = bool((shapely.get_type_id(frame.geometry.array) > 3).any())
+    if options["driver"] == "GPKG":
+        # The file's own columns must not meet a field of the same name, such as the fid of an exported Shapefile.
+        options["layer_options"] = {"FID": _free_name("fid", frame), "GEOMETRY_NAME": _free_name("geom", frame)}
     pyogrio.write_dataframe(frame, path, use_arrow=True, **options)
+
+
+def _free_name(name: str, frame: pd.DataFrame) -> str:
+    taken = {str(column).casefold() for column in frame.columns}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def write_points(frames: Iterable[pd.DataFrame], path: str | Path, crs) -> None:

@@ -327,6 +327,16 @@ def test_own_fields_pass_through_unchanged(folder):
     assert shapely.equals(parcels.geometry.array, frame.geometry.array).all()
 
 
+def test_fields_named_like_a_files_own_columns_pass_through(folder):
+    # A Shapefile that was exported from a GeoPackage has a fid, often as a real number, and not always unique.
+    frame = gpd.read_file(folder / "parcels.gpkg").assign(fid=[1.0, 1.0, *range(2, 8)], geom="a")
+    frame.to_file(folder / "parcels.shp")
+    parcels = allocate(folder, parcels=str(folder / "parcels.shp"))[0]
+    assert parcels["fid"].tolist() == [1, 1, *range(2, 8)]
+    assert parcels["geom"].tolist() == ["a"] * 8
+    assert parcels["gross_t"].sum() == pytest.approx(180)
+
+
 def test_invalid_polygons_are_repaired_and_count_once(folder):
     bow = shapely.Polygon([(WEST, SOUTH), (WEST + 100, SOUTH + 100), (WEST + 100, SOUTH), (WEST, SOUTH + 100)])
     frame = gpd.read_file(folder / "parcels.gpkg")
