@@ -41,10 +41,10 @@ A total without a region is spread over the whole city. Points of interest, line
 a rule whose layer is missing falls back along the cascade, and the log says so.
 <h3>What comes out</h3>
 The parcels with their own fields and, in t CO2e per year, <b>&lt;sector&gt;_t</b>, <b>gross_t</b> (all emissions),
-<b>sink_t</b> (positive) and <b>net_t</b>; <b>area_m2</b> (true area, in any CRS); <b>intensity_t_ha</b> (gross per
-hectare); <b>rule</b>, what weighed each subsector; and <b>fallback_t</b>, the tonnes that arrived by fallback.
-The <b>ledger</b> lists in, allocated, by fallback, unallocated and the relative error for each region, sector,
-subsector and land type. The tool fails rather than lose more than 1e-9 of any of them.
+<b>sink_t</b> (positive; its parts too, as <b>crop_sink_t</b>) and <b>net_t</b>; <b>area_m2</b> (true area, in any CRS);
+<b>intensity_t_ha</b> (gross per hectare); <b>rule</b>, what weighed each subsector; and <b>fallback_t</b>, the tonnes
+that arrived by fallback. The <b>ledger</b> lists in, allocated, by fallback, unallocated and the relative error for
+each region, sector, subsector and land type. The tool fails rather than lose more than 1e-9 of any of them.
 <h3>Method</h3>
 A parcel <i>i</i> of the rule's land types receives <i>C&#7522; = C &#183; w&#7522; / &#931;w</i> within its region. The
 weight <i>w</i> is the rule's <b>proxy</b>:

@@ -15,6 +15,9 @@ from qgis.core import (
 
 from .base import CarbonAlgorithm
 
+# The name that the allocation gives it.
+_CROP_SINK = "crop_sink_t"
+
 
 class CarbonBalanceZoning(CarbonAlgorithm):
     """Compare each unit's sink and GDP with its emissions and name its zone."""
@@ -102,7 +105,7 @@ Equations 8 to 10 and Table 4 of the carbon-balance zoning of Suzhou's territori
         self._add_field(
             self.CROP_SINK_FIELD,
             "Crops' part of the sink",
-            None,
+            _CROP_SINK,
             "t CO2e per year, contained in the sink. The CCR is then reported with and without crops.",
             advanced=True,
         )
@@ -165,6 +168,10 @@ Equations 8 to 10 and Table 4 of the carbon-balance zoning of Suzhou's territori
         def number(name):
             return self.parameterAsDouble(parameters, name, context)
 
+        crop_sink_field = text(self.CROP_SINK_FIELD)
+        fields = self.parameterAsSource(parameters, self.INPUT, context).fields().names()
+        if crop_sink_field == _CROP_SINK and _CROP_SINK not in fields:
+            crop_sink_field = None  # the default, of a layer that does not tell crops apart
         return {
             "input": self.layer(parameters, self.INPUT, context, feedback),
             "gross_field": text(self.GROSS_FIELD),
@@ -173,7 +180,7 @@ Equations 8 to 10 and Table 4 of the carbon-balance zoning of Suzhou's territori
             "name_field": text(self.NAME_FIELD),
             "equality": self._EQUALITY[self.parameterAsEnum(parameters, self.EQUALITY, context)],
             "band_pct": number(self.BAND_PCT),
-            "crop_sink_field": text(self.CROP_SINK_FIELD),
+            "crop_sink_field": crop_sink_field,
             "crop_sinks": self.parameterAsBool(parameters, self.CROP_SINKS, context),
             "gross_uncertainty_pct": number(self.GROSS_UNCERTAINTY_PCT),
             "sink_uncertainty_pct": number(self.SINK_UNCERTAINTY_PCT),

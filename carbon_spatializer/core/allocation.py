@@ -82,12 +82,13 @@ class Parcels:
 class Allocation:
     """Emissions of n parcels in t CO2e.
 
-    sectors : (n,) per emission sector; sink_t : (n,) positive magnitudes; fallback_t : (n,) tonnes, emissions and
-    sinks, that arrived by fallback; rule : (n,) the proxy of each subsector; ledger : see ``core/ledger.py``.
+    sectors : (n,) per emission sector; sinks : (n,) positive magnitudes per subsector of the sinks; fallback_t : (n,)
+    tonnes, emissions and sinks, that arrived by fallback; rule : (n,) the proxy of each subsector; ledger : see
+    ``core/ledger.py``.
     """
 
     sectors: dict[str, np.ndarray]
-    sink_t: np.ndarray
+    sinks: dict[str, np.ndarray]
     fallback_t: np.ndarray
     rule: pd.Categorical
     ledger: pd.DataFrame
@@ -95,7 +96,12 @@ class Allocation:
     @property
     def gross_t(self) -> np.ndarray:
         """Emissions of all sectors, without sinks."""
-        return sum(self.sectors.values(), np.zeros(len(self.sink_t)))
+        return sum(self.sectors.values(), np.zeros(len(self.fallback_t)))
+
+    @property
+    def sink_t(self) -> np.ndarray:
+        """Sinks of all subsectors, as positive magnitudes."""
+        return sum(self.sinks.values(), np.zeros(len(self.fallback_t)))
 
 
 # Rules ----------------------------------------------------------------------------------------------------------------
@@ -434,7 +440,7 @@ class _Book:
         self.parcels = parcels
         emitting = [pool.sector for pool in pools if not pool.is_sink]
         self._sectors = {sector: np.zeros(n) for sector in dict.fromkeys(emitting)}
-        self._sink = np.zeros(n)
+        self._sinks = {}
         self._fallback = np.zeros(n)
         self._regions = list(parcels.region.categories)
         self._region = parcels.region.codes.astype(np.intp)
@@ -463,7 +469,10 @@ class _Book:
         region = scope.code[members]
         share = weights / total[region]
         tonnes = scope.amount[region] * share
-        (self._sink if pool.is_sink else self._sectors[pool.sector])[members] += tonnes
+        if pool.is_sink:
+            self._absorb(pool, members, tonnes)
+        else:
+            self._sectors[pool.sector][members] += tonnes
         if proxy is not None:
             self._fallback[members] += tonnes
         for group in np.flatnonzero(np.bincount(self._group[members], minlength=len(self._texts))):
@@ -471,6 +480,14 @@ class _Book:
             self._texts[group].append(f"{_name(pool.sector, pool.subsector(land_type))}: {pool.label(proxy)}")
         self._enter(pool, scope, members, share, tonnes, proxy)
         return waiting & ~served
+
+    def _absorb(self, pool, members, tonnes) -> None:
+        """Enter sinks under the subsector that covers the land type, also where several share a pool."""
+        code = self.parcels.land_type.codes[members]
+        for present in np.unique(code):
+            own = code == present
+            sink = self._sinks.setdefault(pool.subsector(self._land_types[present]), np.zeros(len(self._region)))
+            sink[members[own]] += tonnes[own]
 
     def _enter(self, pool, scope, members, share, tonnes, proxy) -> None:
         """Ledger rows: one per region and land type, or per region where the land type does not matter."""
@@ -519,7 +536,7 @@ class _Book:
         codes, names = pd.factorize(texts)
         return Allocation(
             sectors=self._sectors,
-            sink_t=self._sink,
+            sinks=self._sinks,
             fallback_t=self._fallback,
             rule=pd.Categorical.from_codes(codes[self._group], names),
             ledger=ledgers.close(rows),

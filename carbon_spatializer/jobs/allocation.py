@@ -52,8 +52,8 @@ def allocate_to_parcels(
 
     parcels : polygon layer; its fields pass through.
     totals : table with sector, an amount, and optionally subsector, land_type and region (blank = the whole city).
-    output : parcels with <sector>_t, gross_t, sink_t, net_t, area_m2, intensity_t_ha (gross_t per hectare), rule and
-        fallback_t (tonnes that arrived by fallback).
+    output : parcels with <sector>_t, <sink subsector>_t (for example crop_sink_t), gross_t, sink_t, net_t, area_m2,
+        intensity_t_ha (gross_t per hectare), rule and fallback_t (tonnes that arrived by fallback).
     ledger : table with what came in and where it went, per region, sector, subsector and land type.
     land_type_field, region_field : fields of the parcels; the first is needed unless every rule is for all parcels,
         the second when the totals name regions.
@@ -200,13 +200,15 @@ def _warn_of_gaps(
 
 def _columns(result: allocation.Allocation, area_m2: np.ndarray) -> dict[str, np.ndarray]:
     """The fields that the allocation adds to the parcels."""
-    gross = result.gross_t
+    gross, sink = result.gross_t, result.sink_t
+    sinks = {f"{name.replace(' ', '_')}_t": values for name, values in sorted(result.sinks.items()) if name}
     intensity = np.divide(gross * _M2_PER_HA, area_m2, out=np.zeros(len(gross)), where=area_m2 > 0)
     return {
+        **sinks,
         **{f"{sector}_t": values for sector, values in result.sectors.items()},
         "gross_t": gross,
-        "sink_t": result.sink_t,
-        "net_t": gross - result.sink_t,
+        "sink_t": sink,
+        "net_t": gross - sink,
         "area_m2": area_m2,
         "intensity_t_ha": intensity,
         "rule": result.rule.astype(object),

@@ -109,6 +109,21 @@ def test_sinks_are_magnitudes_apart_from_emissions():
         assert result.ledger.set_index("sector")["in_t"].to_dict() == {"s": 3, "sink": -6}
 
 
+def test_sinks_are_told_apart_by_the_land_type_that_a_subsector_covers():
+    # One total of 6 t for both subsectors, by area 1 : 2; the crops are on the second parcel.
+    city = parcels([1, 2], land_type=["forest", "field"])
+    rules = [
+        rule(["forest"], proxy="area", kind="sink", sector="sink", subsector="land sink"),
+        rule(["field"], proxy="area", kind="sink", sector="sink", subsector="crop sink"),
+    ]
+    result = run(city, [("sink", "", "", "", -6)], rules, {})
+    assert {name: values.tolist() for name, values in result.sinks.items()} == {
+        "land sink": [2, 0],
+        "crop sink": [0, 4],
+    }
+    assert result.sink_t.tolist() == [2, 4]
+
+
 def test_zero_weights_fall_back_along_the_cascade_per_region():
     # N has weights. In S they are zero: points 1 : 1. In W the points are zero too: area 1 : 4.
     city = parcels([1, 1, 1, 1, 1, 4], region=list("NNSSWW"))

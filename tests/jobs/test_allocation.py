@@ -143,7 +143,8 @@ def test_every_proxy_by_hand(folder):
     ]
     assert parcels["fallback_t"].tolist() == [0] * 8
     assert list(parcels.columns) == [
-        *("parcel", "land_type", "district", "buildings_t", "industry_t", "transport_t", "gross_t", "sink_t", "net_t"),
+        *("parcel", "land_type", "district", "land_sink_t", "buildings_t", "industry_t", "transport_t"),
+        *("gross_t", "sink_t", "net_t"),
         *("area_m2", "intensity_t_ha", "rule", "fallback_t", "geometry"),
     ]
     assert parcels.crs == UTM
