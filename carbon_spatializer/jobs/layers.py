@@ -246,8 +246,10 @@ def align(frame: gpd.GeoDataFrame, other: gpd.GeoDataFrame, parameter: str) -> g
     return frame
 
 
-def open_raster(source, parameter: str) -> rasterio.DatasetReader:
-    """Open a raster; raises InputError when it is missing, unreadable or has no CRS. The caller closes it."""
+def open_raster(source, parameter: str) -> tuple[rasterio.DatasetReader, pyproj.CRS]:
+    """Open a raster, and its CRS, the source's before the file's; raises InputError when it is missing, unreadable or
+    has no CRS. The caller closes it.
+    """
     path, _, crs = locate(source, parameter)
     try:
         dataset = rasterio.open(path)
@@ -256,7 +258,7 @@ def open_raster(source, parameter: str) -> rasterio.DatasetReader:
     if dataset.crs is None and not crs:
         dataset.close()
         raise InputError(parameter, "the raster has no CRS", "Set its coordinate reference system and run again")
-    return dataset
+    return dataset, pyproj.CRS.from_user_input(crs or dataset.crs)
 
 
 def write_layer(frame: gpd.GeoDataFrame | pd.DataFrame, path: str | Path, layer: str | None = None) -> None:

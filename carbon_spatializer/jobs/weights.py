@@ -9,7 +9,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyproj
 import shapely
 
 from ..core import proxies
@@ -181,9 +180,9 @@ class Weights:
         if not rules:
             return
         rows = self._parcels_of(rules)
-        with layers.open_raster(source, "population") as dataset:
-            crs = dataset.crs or source["crs"]
-            polygons = self._frame.geometry.iloc[rows].to_crs(pyproj.CRS.from_user_input(crs))
+        dataset, crs = layers.open_raster(source, "population")
+        with dataset:
+            polygons = self._frame.geometry.iloc[rows].to_crs(crs)
             _check_raster(self._run, dataset, polygons)
             self._persons = np.zeros(len(self._frame))
             self._persons[rows] = proxies.raster_sums(dataset, polygons, progress)

@@ -4,6 +4,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import shapely
 
 from carbon_spatializer.core.errors import InputError
@@ -146,3 +147,25 @@ def test_formats(tmp_path, run, name):
 def test_unknown_format(tmp_path):
     with pytest.raises(InputError, match=r"file type '.xyz' is unknown"):
         layers.write_layer(pd.DataFrame({"a": [1]}), tmp_path / "layer.xyz")
+
+
+@pytest.mark.parametrize(
+    ("in_file", "given", "expected"), [(UTM, None, UTM), (UTM, "EPSG:32650", "EPSG:32650"), (None, UTM, UTM)]
+)
+def test_the_crs_of_a_raster_that_qgis_names_wins(tmp_path, in_file, given, expected):
+    path = tmp_path / "population.tif"
+    transform = rasterio.transform.from_origin(270000, 3464100, 100, 100)
+    with rasterio.open(path, "w", "GTiff", 1, 1, 1, crs=in_file, transform=transform, dtype="float32") as dataset:
+        dataset.write(np.ones((1, 1, 1), "float32"))
+    dataset, crs = layers.open_raster({"path": str(path), "crs": given}, "population")
+    with dataset:
+        assert crs == expected
+
+
+def test_a_raster_without_crs_is_refused(tmp_path):
+    path = tmp_path / "population.tif"
+    transform = rasterio.transform.from_origin(0, 1, 1, 1)
+    with rasterio.open(path, "w", "GTiff", 1, 1, 1, transform=transform, dtype="float32") as dataset:
+        dataset.write(np.ones((1, 1, 1), "float32"))
+    with pytest.raises(InputError, match="the raster has no CRS"):
+        layers.open_raster(str(path), "population")
