@@ -83,14 +83,12 @@ def allocate_to_parcels(
     weights = Weights(run, frame, land_type, used, fallback, beta, names)
     weights.take_fields()
     with ThreadPoolExecutor(1) as background:
-        # One thread brings the parcels to the ground while the others count points.
-        ground = background.submit(frame.geometry.to_crs, layers.work_crs(frame))
+        area = background.submit(layers.areas, frame)
         if pois:
             weights.take_pois(pois, poi_category_field, poi_name_field, duplicate_distance, run.part(0.15, 0.45))
-        ground = ground.result()
-    weights.take_areas(ground)
+        weights.area_m2 = area.result()
     if lines:
-        weights.take_lines(lines, line_type_field, ground, run.part(0.45, 0.6))
+        weights.take_lines(lines, line_type_field, run.part(0.45, 0.6))
     if population:
         weights.take_population(population, run.part(0.6, 0.8))
     weights.warn_of_missing()

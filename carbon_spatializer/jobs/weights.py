@@ -26,7 +26,10 @@ class Weights:
 
     run : receives warnings; frame : the parcels; land_type : (n,) of the parcels; rules, cascade : what may be asked;
     beta : see ``proxies.corrected_length``; classes : column of a class table -> value -> class.
+    The areas (m2) are set from outside, the other weights are taken from their layers.
     """
+
+    area_m2: np.ndarray
 
     def __init__(
         self,
@@ -44,7 +47,7 @@ class Weights:
         self._line_types = _distinct(name for rule in rules for name in rule.line_types)
         self._fields: dict[str, np.ndarray] = {}
         self._poi_weights: dict[str, np.ndarray] = {}
-        self.area_m2 = self._poi_counts = self._lengths = self._persons = None
+        self._poi_counts = self._lengths = self._persons = None
 
     def __call__(self, rule: Rule, proxy: str, parcels: np.ndarray, region: np.ndarray) -> np.ndarray | None:
         match proxy:
@@ -76,18 +79,17 @@ class Weights:
         wanted = {land_type for rule in rules for land_type in rule.land_types}
         return np.flatnonzero(self._land_type.isin(wanted))
 
-    def take_areas(self, ground: gpd.GeoSeries) -> None:
-        """Areas of the parcels; ground : their polygons in an equal-area CRS."""
-        self.area_m2 = shapely.area(ground.array)
-
     def take_fields(self) -> None:
         """The parcels' own fields; a missing value weighs zero."""
         for field in _distinct(rule.field for rule in self._rules if rule.proxy == "field"):
             values = layers.numbers(self._frame, field, "parcels", missing=True)
-            missing = np.isnan(values).sum()
-            if missing:
-                self._run.warning(f"parcels: {missing:,} parcels have no value in '{field}' and weigh zero.")
-            self._fields[field] = np.nan_to_num(values)
+            self._fields[field] = self._without_gaps(values, field, "parcels", "parcels")
+
+    def _without_gaps(self, values: np.ndarray, field: str, parameter: str, what: str) -> np.ndarray:
+        missing = np.isnan(values)
+        if missing.any():
+            self._run.warning(f"{parameter}: {missing.sum():,} {what} have no value in '{field}' and weigh zero.")
+        return np.where(missing, 0.0, values)
 
     def take_pois(self, source, category_field: str, name_field: str, distance: float, progress: Callable) -> None:
         weight_fields = _distinct(rule.field for rule in self._rules if rule.proxy == "poi_weight")
@@ -111,7 +113,9 @@ class Weights:
                 waiting.append(pool.submit(locate, xy))
                 category.append(_codes(batch, category_field, self._categories, self._classes["category"]))
                 for field in weight_fields:
-                    weights[field].append(self._weights_of(batch, field))
+                    weights[field].append(
+                        layers.numbers(batch.select([field]).to_pandas(), field, "pois", missing=True)
+                    )
                 if len(waiting) > threads:
                     parcel.append(waiting.popleft().result())
             parcel += [found.result() for found in waiting]
@@ -120,7 +124,7 @@ class Weights:
         shape = len(self._frame), len(self._categories) + 1
         self._poi_counts = proxies.count_by_category(parcel, category, shape)
         for field in weight_fields:
-            weight = np.concatenate(weights[field])
+            weight = self._without_gaps(np.concatenate(weights[field]), field, "pois", "points")
             self._poi_weights[field] = proxies.count_by_category(parcel, category, shape, weight)
 
     def _first_of_duplicates(self, source, name_field: str, distance: float) -> np.ndarray:
@@ -131,10 +135,6 @@ class Weights:
         ]
         xy, names = (np.concatenate(part, axis=-1) for part in zip(*parts))
         return proxies.first_of_duplicates(xy, names, distance)
-
-    def _weights_of(self, batch: pa.RecordBatch, field: str) -> np.ndarray:
-        values = layers.numbers(batch.select([field]).to_pandas(), field, "pois", missing=True)
-        return np.nan_to_num(values)
 
     def _report_points(self, parcel, category, keep) -> None:
         dropped = 0 if keep is None else int((~keep).sum())
@@ -154,13 +154,14 @@ class Weights:
         if absent:
             self._run.warning(f"pois: no point has the category {', '.join(map(repr, absent))}, which the rules name.")
 
-    def take_lines(self, source, type_field: str, ground: gpd.GeoSeries, progress: Callable) -> None:
+    def take_lines(self, source, type_field: str, progress: Callable) -> None:
         rules = self._needing("length")
         if not rules:
             return
         columns = [type_field] if self._line_types else []
         frame = layers.read_layer(source, "lines", self._run, kind="line", columns=columns)
-        frame = layers.align(frame, self._frame, "lines").to_crs(ground.crs)
+        crs = layers.work_crs(self._frame)
+        curves = np.asarray(layers.align(frame, self._frame, "lines").geometry.to_crs(crs).array)
         codes = np.zeros(len(frame), dtype=np.intp)
         if self._line_types:
             codes = _index_of(text(frame[type_field], self._classes["line_type"]), self._line_types)
@@ -170,10 +171,9 @@ class Weights:
                 self._run.warning(f"lines: no line has the type {', '.join(map(repr, absent))}, which the rules name.")
         rows = self._parcels_of(rules)
         kinds = len(self._line_types) + 1
-        lengths = np.zeros((len(ground), kinds))
-        polygons, curves = np.asarray(ground.array)[rows], np.asarray(frame.geometry.array)
-        lengths[rows] = proxies.length_by_type(polygons, curves, codes, kinds, progress)
-        self._lengths = lengths
+        polygons = np.asarray(self._frame.geometry.iloc[rows].to_crs(crs).array)
+        self._lengths = np.zeros((len(self._frame), kinds))
+        self._lengths[rows] = proxies.length_by_type(polygons, curves, codes, kinds, progress)
 
     def take_population(self, source, progress: Callable) -> None:
         rules = self._needing("raster")

@@ -191,11 +191,13 @@ def test_points_by_weight_and_parcels_by_field(folder):
         "sink,land sink,forest land,sink,,area,,,",
     )
     change(folder, "parcels", dwellings=[0, 0, 1, 3, None, 0, 0, 0])
+    change(folder, "pois", employees=[10, 30, 60, None, 5, 7, 1, 1])
     parcels, _, said, _ = allocate(folder, rules=rules)
     assert parcels["industry_t"][[0, 1]].tolist() == pytest.approx([32, 48])
     assert parcels["buildings_t"].tolist() == pytest.approx([0, 0, 10, 30, 0, 0, 0, 0])
     assert parcels["rule"][2] == "buildings/residential: field dwellings"
     assert "1 parcels have no value in 'dwellings' and weigh zero" in " ".join(warnings(said))
+    assert "1 points have no value in 'employees' and weigh zero" in " ".join(warnings(said))
 
 
 def test_totals_by_region(folder):
