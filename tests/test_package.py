@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from carbon_spatializer.jobs import JOBS
+
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((PROJECT / "carbon_spatializer").rglob("*.py"))
 TEXT_ENDINGS = {".py", ".csv", ".svg", ".txt", ".md", ".model3", ".qml", ".qrc", ""}
@@ -109,9 +111,6 @@ def test_no_dangerous_calls(file):
 
 
 def test_all_tools_are_listed_from_an_empty_profile(qgis_process):
-    sys.path.insert(0, str(PROJECT))
-    from carbon_spatializer.jobs import JOBS
-
     status, output = qgis_process("list", CARBON_SPATIALIZER_PYTHON="/none")
     assert status == 0
     for name in JOBS:

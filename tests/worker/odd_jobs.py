@@ -106,13 +106,10 @@ def _family(pids):
     Path(pids).write_text(" ".join(str(pid) for pid in [os.getpid(), *(child.pid for child in children)]))
 
 
-sys.modules["carbon_spatializer.jobs.odd"] = sys.modules[__name__]
-jobs.JOBS |= {
-    function.__name__: ("odd", function.__name__)
-    for function in (write, talk, refuse, lose, fail, segfault, killed, hoard, fill, busy, linger)
-}
-
 if __name__ == "__main__":
     from carbon_spatializer.worker.__main__ import main
 
+    sys.modules["carbon_spatializer.jobs.odd"] = sys.modules[__name__]
+    odd = (write, talk, refuse, lose, fail, segfault, killed, hoard, fill, busy, linger)
+    jobs.JOBS |= {function.__name__: ("odd", function.__name__) for function in odd}
     sys.exit(main())
