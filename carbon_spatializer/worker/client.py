@@ -102,8 +102,9 @@ def _cancelled_by_interrupt(feedback):
 
     def listen() -> None:
         with listening:
-            if listening.recv(1) == bytes([signal.SIGINT]):
-                feedback.cancel()
+            while signals := listening.recv(16):
+                if signal.SIGINT in signals:
+                    feedback.cancel()
 
     threading.Thread(target=listen, daemon=True).start()
     former = signal.signal(signal.SIGINT, lambda *_: None)

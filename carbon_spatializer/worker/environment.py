@@ -68,7 +68,7 @@ def mark(folder: Path, parts: list[str]) -> None:
 
 def is_interrupted(python: Path) -> bool:
     """Whether an interpreter belongs to an environment of the plugin whose set-up never came to its end."""
-    parts = installed_parts(python.parents[1])
+    parts = installed_parts(python.absolute().parents[1])
     return parts is not None and "base" not in parts
 
 
