@@ -21,6 +21,10 @@ _ICONS = Path(__file__).resolve().parents[1] / "icons"
 _FORMATS = ["gpkg", "shp", "geojson", "json", "fgb", "csv"]
 
 
+# QGIS keeps no reference to a Python post-processor, and calls it when the tool itself may be gone.
+_post_processors = []
+
+
 class CarbonAlgorithm(QgsProcessingAlgorithm):
     """A tool that hands its work to a job of the same name in the worker.
 
@@ -111,7 +115,8 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
             )
         if context.willLoadLayerOnCompletion(path):
             details = context.layerToLoadOnCompletionDetails(path)
-            details.setPostProcessor(_DefaultStyle())  # which takes ownership
+            _post_processors.append(_DefaultStyle())
+            details.setPostProcessor(_post_processors[-1])
 
     # What goes into the request -----------------------------------------------------------------------------------
 
