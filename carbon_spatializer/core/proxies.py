@@ -1,6 +1,8 @@
 """Weights of parcels from other layers: points counted once, lengths of lines, exact raster sums."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
 import numpy as np
@@ -8,60 +10,96 @@ import pandas as pd
 import shapely
 from exactextract import exact_extract
 
-# Points are sorted into this many rows and columns before a query: neighbours then meet the same part of the index.
-_SORTING_GRID = 256
+_LONGEST_RUN = 16
+_RUNS_AT_ONCE = 8192
+_MOST_THREADS = 4
 _RASTER_CHUNK = 20_000
 _LINE_CHUNK = 50_000
 
 
-class PointLocator:
-    """Finds the one parcel that each point belongs to.
+def parcels_of_points(
+    polygons: np.ndarray,
+    xy: np.ndarray,
+    progress: Callable[[float, str], None] = lambda fraction, text: None,
+) -> np.ndarray:
+    """Find the one parcel that each point belongs to.
 
     A point on a shared edge, or where parcels overlap, belongs to the smallest parcel there (of equal ones, to the
     one whose bounding box starts furthest west, then south), so that no point counts twice and the order of the
-    parcels does not matter. Threads may share a locator.
+    parcels does not matter.
+
+    The points are put in Morton order and asked for in runs: one look-up in the index serves the neighbours of a run.
+
+    Parameters
+    ----------
+    polygons : (n,) parcels; xy : (2, m) in the same CRS, not finite where a point has no place.
+
+    Returns
+    -------
+    (m,) row of the parcel, -1 outside of all.
     """
+    tree = shapely.STRtree(polygons)
+    tree.query(shapely.Point(0, 0))  # builds the index before threads share it
+    bounds = shapely.bounds(polygons)
+    order = _morton_order(*xy)
+    # About as many points as a parcel holds; longer runs where points are few would meet too many parcels.
+    length = int(np.clip(1.5 * len(order) / len(polygons), 1, _LONGEST_RUN))
+    order = np.append(order, np.repeat(order[-1:], -len(order) % length)).reshape(-1, length)
+    found = np.full(xy.shape[1], -1, dtype=np.intp)
 
-    def __init__(self, polygons: np.ndarray):
-        self._polygons = polygons
-        self._tree = shapely.STRtree(polygons)
-        self._tree.query(shapely.Point(0, 0))  # builds the index before threads share it
+    def locate(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = xy[0][runs], xy[1][runs]
+        run, parcel = tree.query(shapely.box(x.min(axis=1), y.min(axis=1), x.max(axis=1), y.max(axis=1)))
+        x, y = x[run], y[run]
+        west, south, east, north = bounds[parcel].T[:, :, None]
+        pair, place = np.nonzero((x >= west) & (x <= east) & (y >= south) & (y <= north))
+        parcel = parcel[pair]
+        inside = shapely.intersects_xy(polygons[parcel], x[pair, place], y[pair, place])
+        point, parcel = _one_parcel_each((run[pair] * length + place)[inside], parcel[inside], polygons)
+        return runs.ravel()[point], parcel
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
-        """Row of the parcel of each point, -1 outside of all; xy : (2, m) in the CRS of the polygons."""
-        found = np.full(xy.shape[1], -1, dtype=np.intp)
-        order = _sort_in_space(*xy)
-        x, y = xy[:, order]
-        candidate, parcel = self._tree.query(shapely.points(np.column_stack([x, y])))
-        inside = shapely.intersects_xy(self._polygons[parcel], x[candidate], y[candidate])
-        point, parcel = order[candidate[inside]], parcel[inside]
-        found[point] = parcel
-        several = np.bincount(point, minlength=len(found)) > 1
-        if several.any():
-            among = several[point]
-            point, parcel = point[among], parcel[among]
-            polygons = self._polygons[parcel]
-            west, south, _, _ = shapely.bounds(polygons).T
-            # Written from the last choice to the first: the first one stays.
-            preference = np.lexsort((south, west, shapely.area(polygons)))[::-1]
-            found[point[preference]] = parcel[preference]
-        return found
+    chunks = [order[start : start + _RUNS_AT_ONCE] for start in range(0, len(order), _RUNS_AT_ONCE)]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        for number, (point, parcel) in enumerate(pool.map(locate, chunks)):
+            progress(number / len(chunks), "Counting points in parcels")
+            found[point] = parcel
+    return found
 
 
-def _sort_in_space(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Order in which points that lie near each other follow each other; points at infinity are left out."""
+def _morton_order(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Order in which points that lie near each other follow each other; points that are not finite are left out."""
     usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    cell = _place(y[usable]) * np.uint16(_SORTING_GRID) + _place(x[usable])
-    return usable[np.argsort(cell, kind="stable")]
+    code = _every_other_bit(_steps(x[usable])) | _every_other_bit(_steps(y[usable])) << np.uint32(1)
+    return usable[np.argsort(code, kind="stable")]
 
 
-def _place(values: np.ndarray) -> np.ndarray:
-    """Row or column of the sorting grid that each coordinate falls in."""
+def _steps(values: np.ndarray) -> np.ndarray:
+    """Coordinates in 2^16 steps from the smallest to the largest."""
     if not len(values):
-        return np.zeros(0, dtype=np.uint16)
+        return np.zeros(0, dtype=np.uint32)
     low, extent = values.min(), np.ptp(values)
-    scale = (_SORTING_GRID - 1) / extent if extent > 0 else 0.0
-    return ((values - low) * scale).astype(np.uint16)
+    scale = (2**16 - 1) / extent if extent > 0 else 0.0
+    return ((values - low) * scale).astype(np.uint32)
+
+
+def _every_other_bit(values: np.ndarray) -> np.ndarray:
+    """Spread 16 bits over the even bits of 32."""
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        values = (values | values << np.uint32(shift)) & np.uint32(mask)
+    return values
+
+
+def _one_parcel_each(point: np.ndarray, parcel: np.ndarray, polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the pairs of points and parcels, keep one per point; see ``parcels_of_points`` for which."""
+    several = np.bincount(point)[point] > 1
+    if not several.any():
+        return point, parcel
+    among = polygons[parcel[several]]
+    west, south, _, _ = shapely.bounds(among).T
+    preferred = np.flatnonzero(several)[np.lexsort((south, west, shapely.area(among), point[several]))]
+    _, first = np.unique(point[preferred], return_index=True)
+    keep = np.concatenate([np.flatnonzero(~several), preferred[first]])
+    return point[keep], parcel[keep]
 
 
 def first_of_duplicates(xy: np.ndarray, names: np.ndarray, distance: float) -> np.ndarray:

@@ -1,9 +1,6 @@
 """Weights of land parcels from the layers that a user has: points, lines, a population raster, fields and areas."""
 
-import os
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +14,6 @@ from ..core.errors import InputError
 from . import layers, points
 from .run import Run
 
-_MOST_THREADS = 4
 _RASTER_ROWS = 1024
 
 
@@ -100,26 +96,18 @@ class Weights:
         if distance > 0:
             keep = self._first_of_duplicates(source, name_field, distance)
         columns = _distinct([*([category_field] if self._categories else []), *weight_fields])
-        locate = proxies.PointLocator(np.asarray(self._frame.geometry.array))
-        parcel, category, weights = [], [], {field: [] for field in weight_fields}
-        waiting, start = deque(), 0
-        threads = min(os.cpu_count() or 1, _MOST_THREADS)
-        with ThreadPoolExecutor(threads) as pool:
-            for xy, batch, fraction in points.stream(source, "pois", self._run, columns, self._frame.crs):
-                progress(fraction, "Counting points in parcels")
-                if keep is not None:
-                    xy = np.where(keep[start : start + len(batch)], xy, np.nan)
-                start += len(batch)
-                waiting.append(pool.submit(locate, xy))
-                category.append(_codes(batch, category_field, self._categories, self._classes["category"]))
-                for field in weight_fields:
-                    weights[field].append(
-                        layers.numbers(batch.select([field]).to_pandas(), field, "pois", missing=True)
-                    )
-                if len(waiting) > threads:
-                    parcel.append(waiting.popleft().result())
-            parcel += [found.result() for found in waiting]
-        parcel, category = np.concatenate(parcel), np.concatenate(category)
+        xy, category, weights = [], [], {field: [] for field in weight_fields}
+        for coordinates, batch, fraction in points.stream(source, "pois", self._run, columns, self._frame.crs):
+            progress(fraction / 3, "Reading the points")
+            xy.append(coordinates)
+            category.append(_codes(batch, category_field, self._categories, self._classes["category"]))
+            for field in weight_fields:
+                weights[field].append(layers.numbers(batch.select([field]).to_pandas(), field, "pois", missing=True))
+        xy, category = np.concatenate(xy, axis=1), np.concatenate(category)
+        if keep is not None:
+            xy[:, ~keep] = np.nan
+        polygons = np.asarray(self._frame.geometry.array)
+        parcel = proxies.parcels_of_points(polygons, xy, lambda done, text: progress((1 + 2 * done) / 3, text))
         self._report_points(parcel, category, keep)
         shape = len(self._frame), len(self._categories) + 1
         self._poi_counts = proxies.count_by_category(parcel, category, shape)

@@ -16,7 +16,7 @@ from carbon_spatializer.core import proxies
 
 
 def locate(polygons, *points):
-    return proxies.PointLocator(np.array(polygons))(np.array(points, dtype=float).T).tolist()
+    return proxies.parcels_of_points(np.array(polygons), np.array(points, dtype=float).T).tolist()
 
 
 def test_a_point_belongs_to_the_parcel_around_it():
@@ -35,9 +35,9 @@ def test_where_parcels_overlap_the_smallest_takes_the_point():
 
 
 def test_no_points():
-    locator = proxies.PointLocator(np.array([box(0, 0, 1, 1)]))
-    assert locator(np.zeros((2, 0))).tolist() == []
-    assert locator(np.full((2, 3), np.nan)).tolist() == [-1] * 3
+    polygons = np.array([box(0, 0, 1, 1)])
+    assert proxies.parcels_of_points(polygons, np.zeros((2, 0))).tolist() == []
+    assert proxies.parcels_of_points(polygons, np.full((2, 3), np.nan)).tolist() == [-1] * 3
 
 
 @settings(max_examples=40, deadline=None)
@@ -48,7 +48,7 @@ def test_a_point_finds_the_same_parcel_in_any_order(seed, random):
     corner, size = rng.integers(0, 6, (8, 2)), rng.integers(1, 5, (8, 2))
     polygons = [box(*low, *(low + step)) for low, step in zip(corner, size)]
     xy = rng.integers(0, 11, (2, 50)).astype(float)
-    found = proxies.PointLocator(np.array(polygons))(xy)
+    found = proxies.parcels_of_points(np.array(polygons), xy)
     for point, place in zip(shapely.points(*xy), found):
         around = [number for number, polygon in enumerate(polygons) if polygon.intersects(point)]
         assert (place == -1) == (not around)
@@ -57,7 +57,7 @@ def test_a_point_finds_the_same_parcel_in_any_order(seed, random):
             assert polygons[place].area == min(polygons[number].area for number in around)
     order = list(range(len(polygons)))
     random.shuffle(order)
-    moved = proxies.PointLocator(np.array(polygons)[order])(xy)
+    moved = proxies.parcels_of_points(np.array(polygons)[order], xy)
     for first, second in zip(found, moved):
         assert (first == second == -1) or polygons[first].equals(polygons[order[second]])
 
