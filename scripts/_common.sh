@@ -93,12 +93,23 @@ install_system() {
     has_qgis || fail "QGIS $least_qgis or newer could not be installed; see apt's messages above."
 }
 
-# QGIS without a window, with a profile of its own and the staged plugin: headless_qgis FOLDER
-headless_qgis() {
-    mkdir -p "$1/profile" "$1/run"
+# QGIS without a window: headless FOLDER
+headless() {
+    mkdir -p "$1/run"
     chmod 700 "$1/run"
-    export QT_QPA_PLATFORM=offscreen XDG_RUNTIME_DIR=$1/run QGIS_CUSTOM_CONFIG_PATH=$1/profile
-    export QGIS_PLUGINPATH=$build/plugins
+    # Another python3 in front of QGIS's own would lead QGIS to the wrong library.
+    export QT_QPA_PLATFORM=offscreen XDG_RUNTIME_DIR=$1/run PATH=/usr/bin:/bin:$PATH
+}
+
+# The same with a profile of its own and the plugin that scripts/package staged: headless_qgis FOLDER
+headless_qgis() {
+    headless "$1"
+    mkdir -p "$1/profile"
+    export QGIS_CUSTOM_CONFIG_PATH=$1/profile QGIS_PLUGINPATH=$build/plugins
+    if [ ! -f "$1/enabled" ]; then
+        qgis_process plugins enable carbon_spatializer || fail "QGIS does not find the plugin in $build/plugins"
+        touch "$1/enabled"
+    fi
 }
 
 # A virtual environment that holds what requirements files ask for: virtual_environment FOLDER VENV_OPTIONS -- PIP_ARGS
