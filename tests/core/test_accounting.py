@@ -349,7 +349,7 @@ rows = st.lists(
         amounts,
         st.sampled_from(["a", "b"]),
         st.sampled_from(["", "2019", "2020"]),
-        st.floats(0, 100),
+        st.floats(0, 100).map(lambda value: round(value, 3)),  # uncertainties of 1e-162 % only test the floats
     ),
     min_size=1,
     max_size=12,

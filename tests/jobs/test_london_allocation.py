@@ -7,8 +7,8 @@ weights are compared. None uses consumption of the year tested:
   come from the kWh per meter of 2015, a regression of logarithms within boroughs;
 - history: meters of the year x mean kWh per meter five years before. The lag was chosen as the largest that the data
   allow for 2015 as well (2010).
-Persons are those of 2020 for both years. All that is fitted is fitted on 2015; the scores of 2020 were seen beside those
-of 2015 while the form of the structure was chosen, but those of 2015 decided.
+Persons are those of 2020 for both years. All that is fitted is fitted on 2015; the scores of 2020 were seen beside
+those of 2015 while the form of the structure was chosen, but those of 2015 decided.
 """
 
 import geopandas as gpd
