@@ -13,7 +13,7 @@ from ..core import ledger as ledgers
 from ..core.allocation import Parcels, Rule
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
-from . import layers
+from . import layers, points
 from .run import Run
 from .weights import Weights, text
 
@@ -74,17 +74,23 @@ def allocate_to_parcels(
     amounts = _read_totals(totals, totals_field, totals_unit, totals_region_field, region_field)
     names = _read_classes(classes)
     run.progress(0.02, "Reading the parcels")
-    frame = layers.read_layer(parcels, "parcels", run, kind="polygon", exact=True)
-    land_type, region = _describe(frame, rule_list, land_type_field, region_field, names["land_type"])
-    amounts = allocation.check_totals(amounts, rule_list, land_type.categories, region.categories)
-    used = allocation.used_rules(amounts, rule_list)
-    _warn_of_gaps(run, land_type, region, amounts, rule_list)
-    run.progress(0.15, "Weighing the parcels")
-    weights = Weights(run, frame, land_type, used, fallback, beta, names)
-    weights.take_fields()
     with ThreadPoolExecutor(1) as background:
+        # The points are read beside the parcels, and the areas worked out beside the counting.
+        if pois:
+            called = [rule for rule in rule_list if rule.sector in set(amounts["sector"])]
+            fields = Weights.poi_fields(called, poi_category_field) + [poi_name_field] * (duplicate_distance > 0)
+            pois = background.submit(points.read, pois, "pois", run, fields)
+        frame = layers.read_layer(parcels, "parcels", run, kind="polygon", exact=True)
+        land_type, region = _describe(frame, rule_list, land_type_field, region_field, names["land_type"])
+        amounts = allocation.check_totals(amounts, rule_list, land_type.categories, region.categories)
+        used = allocation.used_rules(amounts, rule_list)
+        _warn_of_gaps(run, land_type, region, amounts, rule_list)
+        run.progress(0.15, "Weighing the parcels")
+        weights = Weights(run, frame, land_type, used, fallback, beta, names)
+        weights.take_fields()
         area = background.submit(layers.areas, frame)
         if pois:
+            pois = pois.result()
             weights.take_pois(pois, poi_category_field, poi_name_field, duplicate_distance, run.part(0.15, 0.45))
         weights.area_m2 = area.result()
     if lines:

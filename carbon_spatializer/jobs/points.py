@@ -1,6 +1,7 @@
-"""Reading point layers of any size: coordinates and a few fields, batch by batch."""
+"""Reading point layers of any size: coordinates and a few fields, without an object per point."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -13,60 +14,70 @@ from ..core.errors import InputError
 from . import layers
 from .run import Run
 
-BATCH = 2**17
+_BATCH = 2**17
 # A two-dimensional point in little-endian WKB: byte order, geometry type, x, y.
 _WKB_POINT = np.array([1, 1, 0, 0, 0], dtype=np.uint8)
 _WKB_POINT_BYTES = 21
 
 
-def stream(
-    source, parameter: str, run: Run, columns: list[str], crs: pyproj.CRS
-) -> Iterator[tuple[np.ndarray, pa.RecordBatch, float]]:
-    """Read a point layer in batches of at most ``BATCH`` features.
+@dataclass(frozen=True)
+class Points:
+    """m points.
+
+    xy : (2, m) coordinates in the CRS, NaN where there is no geometry; fields : those asked for, text as dictionaries.
+    """
+
+    xy: np.ndarray
+    crs: pyproj.CRS
+    fields: pa.Table
+
+    def in_crs(self, crs: pyproj.CRS) -> np.ndarray:
+        """(2, m) coordinates in another CRS, not finite where they do not fit it."""
+        if self.crs == crs:
+            return self.xy
+        return np.stack(pyproj.Transformer.from_crs(self.crs, crs, always_xy=True).transform(*self.xy))
+
+
+def read(source, parameter: str, run: Run, columns: Sequence[str]) -> Points:
+    """Read a point layer.
 
     Parameters
     ----------
     source, parameter, run : as for ``layers.read_layer``.
     columns : fields to read.
-    crs : the coordinates are brought into this CRS.
-
-    Yields
-    ------
-    xy : (2, m) coordinates, not finite where a feature has no geometry or does not fit the CRS.
-    batch : the fields.
-    fraction : how much of the layer has been read.
 
     Raises
     ------
     InputError : no file, no features, no CRS, a missing field, or features that are not single points.
     """
-    path, layer, own_crs = layers.locate(source, parameter)
+    path, layer, crs = layers.locate(source, parameter)
     try:
-        info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+        info = pyogrio.read_info(path, layer=layer)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(parameter, f"'{path}' cannot be read as a layer ({error})", "Choose a point layer") from None
     layers.require_fields(info["fields"], columns, parameter)
     if info["geometry_type"] is None:
         raise InputError(parameter, f"'{path}' has no geometries", "Choose a point layer")
-    if info["features"] == 0:
-        raise InputError(parameter, f"'{path}' has no features", "Choose a layer that is not empty")
-    own_crs = own_crs or info["crs"]
-    if own_crs is None:
+    crs = crs or info["crs"]
+    if crs is None:
         raise InputError(parameter, "the layer has no CRS", "Set its coordinate reference system and run again")
-    own_crs = pyproj.CRS.from_user_input(own_crs)
-    transformer = None if own_crs == crs else pyproj.Transformer.from_crs(own_crs, crs, always_xy=True)
-    read = missing = 0
-    with open_arrow(path, layer=layer, columns=columns, batch_size=BATCH, use_pyarrow=True) as (meta, reader):
+    xy, fields = [], []
+    with open_arrow(path, layer=layer, columns=list(columns), batch_size=_BATCH, use_pyarrow=True) as (meta, reader):
         geometry = meta["geometry_name"] or "wkb_geometry"
         for batch in reader:
-            xy = _coordinates(batch.column(geometry), parameter)
-            missing += int(np.isnan(xy[0]).sum())
-            if transformer is not None:
-                xy = np.stack(transformer.transform(*xy))
-            read += len(batch)
-            yield xy, batch, read / info["features"]
+            xy.append(_coordinates(batch.column(geometry), parameter))
+            fields.append(pa.record_batch({name: _compact(batch.column(name)) for name in columns}))
+    if not sum(part.shape[1] for part in xy):
+        raise InputError(parameter, f"'{path}' has no features", "Choose a layer that is not empty")
+    xy = np.concatenate(xy, axis=1)
+    missing = np.isnan(xy[0]).sum()
     if missing:
         run.warning(f"{parameter}: {missing:,} features without a geometry were left out.")
+    return Points(xy, pyproj.CRS.from_user_input(crs), pa.Table.from_batches(fields))
+
+
+def _compact(column: pa.Array) -> pa.Array:
+    return column.dictionary_encode() if pa.types.is_string(column.type) else column
 
 
 def _coordinates(column: pa.Array, parameter: str) -> np.ndarray:

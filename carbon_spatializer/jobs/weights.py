@@ -11,7 +11,8 @@ import shapely
 from ..core import proxies
 from ..core.allocation import Rule
 from ..core.errors import InputError
-from . import layers, points
+from . import layers
+from .points import Points
 from .run import Run
 
 _RASTER_ROWS = 1024
@@ -64,6 +65,12 @@ class Weights:
                 facilities = _pick(self._poi_counts, parcels, self._categories, rule.facility_categories)
                 return proxies.corrected_length(length, facilities, region, self._beta)
 
+    @staticmethod
+    def poi_fields(rules: Sequence[Rule], category_field: str) -> list[str]:
+        """Fields of the points that some of these rules ask for."""
+        fields = [category_field] if any(rule.poi_categories for rule in rules) else []
+        return _distinct(fields + [rule.field for rule in rules if rule.proxy == "poi_weight"])
+
     def _needing(self, proxy: str) -> list[Rule]:
         """Rules that ask for a proxy, by themselves or as their fallback."""
         return [rule for rule in self._rules if proxy in (rule.proxy, *self._cascade)]
@@ -87,45 +94,31 @@ class Weights:
             self._run.warning(f"{parameter}: {missing.sum():,} {what} have no value in '{field}' and weigh zero.")
         return np.where(missing, 0.0, values)
 
-    def take_pois(self, source, category_field: str, name_field: str, distance: float, progress: Callable) -> None:
-        weight_fields = _distinct(rule.field for rule in self._rules if rule.proxy == "poi_weight")
-        by_length = any(rule.proxy == "length" and rule.facility_categories for rule in self._rules)
-        if not (self._needing("poi_count") or weight_fields or by_length):
-            return
-        keep = None
+    def take_pois(
+        self, pois: Points, category_field: str, name_field: str, distance: float, progress: Callable
+    ) -> None:
+        """Counts and sums of weights per category; points of one name within the distance (m) count once."""
+        xy, keep = pois.in_crs(self._frame.crs), np.ones(pois.xy.shape[1], dtype=bool)
         if distance > 0:
-            keep = self._first_of_duplicates(source, name_field, distance)
-        columns = _distinct([*([category_field] if self._categories else []), *weight_fields])
-        xy, category, weights = [], [], {field: [] for field in weight_fields}
-        for coordinates, batch, fraction in points.stream(source, "pois", self._run, columns, self._frame.crs):
-            progress(fraction / 3, "Reading the points")
-            xy.append(coordinates)
-            category.append(_codes(batch, category_field, self._categories, self._classes["category"]))
-            for field in weight_fields:
-                weights[field].append(layers.numbers(batch.select([field]).to_pandas(), field, "pois", missing=True))
-        xy, category = np.concatenate(xy, axis=1), np.concatenate(category)
-        if keep is not None:
-            xy[:, ~keep] = np.nan
-        polygons = np.asarray(self._frame.geometry.array)
-        parcel = proxies.parcels_of_points(polygons, xy, lambda done, text: progress((1 + 2 * done) / 3, text))
+            place = pois.in_crs(layers.work_crs(self._frame))
+            names = text(pois.fields[name_field].to_pandas(), {}).to_numpy()
+            keep = proxies.first_of_duplicates(place, names, distance)
+            xy = np.where(keep, xy, np.nan)
+        category = np.full(len(keep), len(self._categories))
+        if self._categories:
+            parts = pois.fields[category_field].chunks
+            category = np.concatenate([_codes(part, self._categories, self._classes["category"]) for part in parts])
+        parcel = proxies.parcels_of_points(np.asarray(self._frame.geometry.array), xy, progress)
         self._report_points(parcel, category, keep)
         shape = len(self._frame), len(self._categories) + 1
         self._poi_counts = proxies.count_by_category(parcel, category, shape)
-        for field in weight_fields:
-            weight = self._without_gaps(np.concatenate(weights[field]), field, "pois", "points")
+        for field in _distinct(rule.field for rule in self._rules if rule.proxy == "poi_weight"):
+            weight = layers.numbers(pois.fields.select([field]).to_pandas(), field, "pois", missing=True)
+            weight = self._without_gaps(weight, field, "pois", "points")
             self._poi_weights[field] = proxies.count_by_category(parcel, category, shape, weight)
 
-    def _first_of_duplicates(self, source, name_field: str, distance: float) -> np.ndarray:
-        crs = layers.work_crs(self._frame)
-        parts = [
-            (xy, layers.keys(batch.column(name_field).to_pandas()).to_numpy())
-            for xy, batch, _ in points.stream(source, "pois", self._run, [name_field], crs)
-        ]
-        xy, names = (np.concatenate(part, axis=-1) for part in zip(*parts))
-        return proxies.first_of_duplicates(xy, names, distance)
-
     def _report_points(self, parcel, category, keep) -> None:
-        dropped = 0 if keep is None else int((~keep).sum())
+        dropped = int((~keep).sum())
         if dropped:
             self._run.info(f"pois: {dropped:,} points repeat another of the same name and were left out.")
         outside = int((parcel < 0).sum()) - dropped
@@ -218,13 +211,11 @@ def _index_of(values: pd.Series, names: list[str]) -> np.ndarray:
     return np.where(found < 0, len(names), found)
 
 
-def _codes(batch: pa.RecordBatch, field: str, names: list[str], classes: dict[str, str]) -> np.ndarray:
-    """``_index_of`` for a field of a batch."""
-    if not names:
-        return np.zeros(len(batch), dtype=np.intp)
-    encoded = batch.column(field).dictionary_encode(null_encoding="encode")
-    codes = _index_of(_classed(encoded.dictionary.to_pandas(), classes), names)
-    return codes[encoded.indices.to_numpy()]
+def _codes(column: pa.Array, names: list[str], classes: dict[str, str]) -> np.ndarray:
+    """``_index_of`` for a part of a column that may be a dictionary."""
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    codes = np.append(_index_of(_classed(encoded.dictionary.to_pandas(), classes), names), len(names))
+    return codes[encoded.indices.fill_null(len(codes) - 1).to_numpy()]
 
 
 def _check_raster(run: Run, dataset, polygons: gpd.GeoSeries) -> None:

@@ -556,6 +556,11 @@ BAD = {
         "Parameter pois: it has features that are not single points, but Multi",
     ),
     "pois: no CRS": (lambda f: no_crs(f, "pois"), {}, "Parameter pois: the layer has no CRS"),
+    "pois: empty": (
+        lambda f: gpd.read_file(f / "pois.gpkg").iloc[:0].to_file(f / "pois.gpkg"),
+        {},
+        "Parameter pois: '{folder}/pois.gpkg' has no features",
+    ),
     "pois: elsewhere": (lambda f: far_away(f, "pois"), {}, "Parameter pois: none of the 8 points lies inside a parcel"),
     "pois: no category": (None, {"poi_category_field": "kind"}, "Parameter pois: field 'kind' does not exist"),
     "pois: negative weights": (
