@@ -1,0 +1,111 @@
+"""A trained classifier of names: a network, a linear model, or the average of both, with calibrated probabilities."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from . import evaluation, network
+from .linear import LinearModel
+from .taxonomy import Taxonomy, clean
+
+KINDS = ("bert", "tfidf", "average")
+
+
+@dataclass
+class Classifier:
+    """A trained classifier.
+
+    Attributes
+    ----------
+    taxonomy : its classes, in the order of the probabilities' columns.
+    kind : ``bert``, ``tfidf``, or ``average`` of both.
+    linear, model, tokenizer : the halves; one of them may be missing when the kind does not need it.
+    temperatures : of ``bert`` and ``tfidf``.
+    weight : of BERT in the average.
+    max_length : tokens per name.
+    """
+
+    taxonomy: Taxonomy
+    kind: str
+    linear: LinearModel | None = None
+    model: object = None
+    tokenizer: object = None
+    temperatures: dict[str, float] = field(default_factory=dict)
+    weight: float = 0.5
+    max_length: int = 32
+
+    def probabilities(
+        self,
+        names,
+        device: str = "cpu",
+        progress: Callable[[float, str], None] = lambda fraction, text="": None,
+    ) -> np.ndarray:
+        """Calibrated probability of every class for every name, shape (names, classes).
+
+        Each distinct name is classified once. Names without a letter or digit have no probabilities: nan.
+        """
+        places, distinct = pd.factorize(pd.Series(clean(names), dtype=object))
+        distinct = list(distinct)
+        usable = np.array([any(sign.isalnum() for sign in name) for name in distinct], dtype=bool)
+        result = np.full((len(distinct), len(self.taxonomy.codes)), np.nan)
+        chosen = [name for name, good in zip(distinct, usable) if good]
+        if chosen:
+            result[usable] = average(self.parts(chosen, device, progress, self.kind), self.weight)
+        return result[places]
+
+    def parts(
+        self,
+        names: list[str],
+        device: str = "cpu",
+        progress: Callable[[float, str], None] = lambda fraction, text="": None,
+        kind: str = "average",
+    ) -> dict[str, np.ndarray]:
+        """Calibrated probabilities by ``bert`` and by ``tfidf``, as far as the kind takes them, for clean names."""
+        scores = {}
+        if kind != "tfidf":
+            self.model.to(device)
+            tokens = network.encode(self.tokenizer, names, self.max_length)
+            scores["bert"] = network.logits(self.model, tokens, self.tokenizer.pad_token_id, device, progress)
+        if kind != "bert":
+            scores["tfidf"] = self.linear.scores(names)
+        return {name: evaluation.softmax(values, self.temperatures[name]) for name, values in scores.items()}
+
+
+def average(parts: dict[str, np.ndarray], weight: float) -> np.ndarray:
+    """The probabilities of the only part, or the weighted mean of BERT's and TF-IDF's."""
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return weight * parts["bert"] + (1 - weight) * parts["tfidf"]
+
+
+def classify(probabilities: np.ndarray, taxonomy: Taxonomy, threshold: float) -> pd.DataFrame:
+    """What the probabilities say about each name.
+
+    Returns
+    -------
+    frame with ``class_code``, ``class_name``, ``probability``, ``manufacturing`` (probability of all manufacturing
+    classes together), ``top3`` (``code probability`` of the three likeliest, ``; `` between) and ``review`` (the
+    probability is below the threshold, or the name is empty). Names without probabilities have no class.
+    """
+    known = ~np.isnan(probabilities[:, 0])
+    filled = np.where(known[:, None], probabilities, 0.0)
+    count = min(3, filled.shape[1])
+    order = np.argsort(-filled, axis=1, kind="stable")[:, :count]
+    best = order[:, 0]
+    codes, titles = np.array(taxonomy.codes, dtype=object), np.array(taxonomy.titles, dtype=object)
+    chance = filled[np.arange(len(filled)), best]
+    top = codes[order]
+    shares = np.take_along_axis(filled, order, axis=1)
+    text = ["; ".join(f"{code} {share:.3f}" for code, share in zip(*row)) for row in zip(top, shares)]
+    return pd.DataFrame(
+        {
+            "class_code": np.where(known, codes[best], ""),
+            "class_name": np.where(known, titles[best], ""),
+            "probability": np.where(known, chance, np.nan),
+            "manufacturing": np.where(known, filled @ np.array(taxonomy.manufacturing, dtype=float), np.nan),
+            "top3": np.where(known, np.array(text, dtype=object), ""),
+            "review": ~known | (chance < threshold),
+        }
+    )

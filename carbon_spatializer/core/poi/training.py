@@ -1,0 +1,105 @@
+"""Training a classifier of names: the linear model, the network, their calibration, and the choice between them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from . import evaluation, linear, network
+from .classifier import KINDS, Classifier, average
+from .taxonomy import Taxonomy
+
+CHOICES = ("auto", *KINDS)
+
+
+def train(
+    names: list[str],
+    labels: np.ndarray,
+    training: np.ndarray,
+    validation: np.ndarray,
+    taxonomy: Taxonomy,
+    keep_best: Callable[[Classifier, dict[str, evaluation.Quality]], None],
+    choice: str = "auto",
+    model=None,
+    tokenizer=None,
+    settings: network.Training | None = None,
+    device: str = "cpu",
+    state: network.State | None = None,
+    keep_state: Callable[[network.State], None] = lambda state: None,
+    progress: Callable[[float, str], None] = lambda fraction, text="": None,
+    info: Callable[[str], None] = lambda text: None,
+) -> network.State:
+    """Train on some names, calibrate and choose on others.
+
+    Parameters
+    ----------
+    names, labels : clean names and their classes; see ``taxonomy.clean``.
+    training, validation : places of the names to learn from, and of those that early stopping, temperatures, the
+        average's weight and the choice rest on. No other name is looked at.
+    choice : ``bert``, ``tfidf``, ``average``, or ``auto``: the one with the best macro-F1 on the validation names.
+    model, tokenizer : transformers sequence classifier and its tokenizer; not needed for ``tfidf``.
+    settings, device, state, keep_state : see ``network.train``.
+    keep_best : receives the whole classifier, and the quality on the validation names of each kind, after each round
+        of the network that was better; the last one it receives is the result.
+
+    Returns
+    -------
+    The network's final state, with the learning curve.
+    """
+    settings = settings or network.Training()
+    labels = np.asarray(labels)
+    subset = [[names[place] for place in places] for places in (training, validation)]
+    truth = labels[validation]
+    features, margins = linear.choose_features(
+        subset[0], labels[training], settings.seed, lambda fraction, text="": progress(0.05 * fraction, text)
+    )
+    info(f"TF-IDF works with {features}.")
+    first = linear.fit(subset[0], labels[training], features)
+    everything = np.concatenate([training, validation])
+    classifier = Classifier(
+        taxonomy=taxonomy,
+        kind="tfidf",
+        # Features and temperature are set: the linear model may now learn from the validation names too.
+        linear=linear.fit([names[place] for place in everything], labels[everything], features),
+        model=model,
+        tokenizer=tokenizer,
+        temperatures={"tfidf": evaluation.temperature(margins, labels[training])},
+        max_length=settings.max_length,
+    )
+    by_linear = {"tfidf": evaluation.softmax(first.scores(subset[1]), classifier.temperatures["tfidf"])}
+    if choice == "tfidf":
+        keep_best(classifier, _qualities(by_linear, 0.5, truth, taxonomy))
+        return network.State()
+    tokens = [network.encode(tokenizer, part, settings.max_length) for part in subset]
+
+    def better(scores: np.ndarray) -> None:
+        heat = evaluation.temperature(scores, truth)
+        parts = {"bert": evaluation.softmax(scores, heat), **by_linear}
+        weight = evaluation.average_weight(parts["bert"], parts["tfidf"], truth)
+        qualities = _qualities(parts, weight, truth, taxonomy)
+        kind = choice if choice != "auto" else max(KINDS, key=lambda kind: (qualities[kind].macro_f1, kind == "average"))
+        temperatures = {**classifier.temperatures, "bert": heat}
+        keep_best(replace(classifier, kind=kind, temperatures=temperatures, weight=weight), qualities)
+
+    return network.train(
+        model,
+        tokens[0],
+        labels[training],
+        tokens[1],
+        truth,
+        tokenizer.pad_token_id,
+        settings,
+        device=device,
+        state=state,
+        keep_best=better,
+        keep_state=keep_state,
+        progress=lambda fraction, text="": progress(0.05 + 0.95 * fraction, text),
+        info=info,
+    )
+
+
+def _qualities(parts: dict, weight: float, truth: np.ndarray, taxonomy: Taxonomy) -> dict[str, evaluation.Quality]:
+    every = dict(parts)
+    if len(parts) > 1:
+        every["average"] = average(parts, weight)
+    return {kind: evaluation.quality(truth, chances, len(taxonomy.codes)) for kind, chances in every.items()}
