@@ -5,12 +5,24 @@ from pathlib import Path
 from qgis.core import QgsApplication, QgsProcessingModelAlgorithm, QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from .algorithms.accountsectors import AccountSectors
+from .algorithms.aggregatetogrid import AggregateToGrid
+from .algorithms.aggregatetozones import AggregateToZones
+from .algorithms.allocatetoparcels import AllocateToParcels
+from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
+from .algorithms.createsamplecity import CreateSampleCity
 from .algorithms.setupenvironment import SetupEnvironment
 
 ALGORITHMS = [
     SetupEnvironment,
     CheckEnvironment,
+    CreateSampleCity,
+    AccountSectors,
+    AllocateToParcels,
+    AggregateToGrid,
+    AggregateToZones,
+    CarbonBalanceZoning,
 ]
 
 _FOLDER = Path(__file__).parent

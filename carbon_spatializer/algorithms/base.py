@@ -63,7 +63,8 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
         return list(self.TAGS)
 
     def shortHelpString(self):
-        return self.tr(self.HELP)
+        # QGIS makes a paragraph of every line; the help's line breaks are only those of the source.
+        return " ".join(self.tr(self.HELP).split())
 
     def createInstance(self):
         return type(self)()
@@ -152,6 +153,11 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
                 self.tr(f"Parameter {name}: '{layer.name()}' is not a file; save it as a GeoTIFF and choose that.")
             )
         return {"path": layer.source(), "crs": _crs_text(layer.crs())}
+
+    def crs(self, parameters, name, context):
+        """A CRS parameter as text for the worker, or None."""
+        crs = self.parameterAsCrs(parameters, name, context)
+        return _crs_text(crs) if crs.isValid() else None
 
 
 def _differs_from_its_file(layer) -> bool:

@@ -89,7 +89,9 @@ installed into it, and it is remembered until this tool is run without one."""
             advanced=True,
         )
         self.add(
-            QgsProcessingParameterFile(self.PYTHON, self.tr("Existing interpreter"), optional=True),
+            QgsProcessingParameterFile(
+                self.PYTHON, self.tr("Existing interpreter"), optional=True, fileFilter=self.tr("All files (*)")
+            ),
             "Program file of a Python that has all packages already (conda, system). It is checked and remembered, "
             "and nothing is installed. Empty: the environment is made with pip.",
             advanced=True,
@@ -124,7 +126,14 @@ installed into it, and it is remembered until this tool is run without one."""
             "torch_index": self.parameterAsString(parameters, self.TORCH_INDEX, context) or None,
         }
         feedback.pushInfo(self.tr(f"The environment is made from '{base}'."))
-        result = client.run(self.NAME, arguments, [], feedback, base)
+        try:
+            result = client.run(self.NAME, arguments, [], feedback, base)
+        except QgsProcessingException:
+            if feedback.isCanceled():
+                raise QgsProcessingException(
+                    self.tr("Cancelled; run the tool again to finish the environment.")
+                ) from None
+            raise
         feedback.pushInfo(result["summary"])
         python = Path(result["python"])
         if python == environment.python_in(environment.default_folder()):

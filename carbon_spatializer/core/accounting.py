@@ -32,15 +32,7 @@ _FACTOR_UNIT = re.compile(
     r"\s*(?:(?:/|\bper\b)\s*(?:a|yr|year))?\s*",
     re.IGNORECASE,
 )
-_GASES = {
-    "co2": "CO2",
-    "co2e": "CO2e",
-    "co2eq": "CO2e",
-    "ch4": "CH4",
-    "n2o": "N2O",
-    "c": "C",
-    "ch4 fossil": "CH4 fossil",
-}
+_GASES = {name.casefold(): name for name in ("CO2e", "CO2", "CH4", "CH4 fossil", "N2O", "C")} | {"co2eq": "CO2e"}
 # What takes the place of ANY, from the most specific match to the least.
 _SCHEME_LEVELS = ([], ["carrier"], ["subsector"], ["subsector", "carrier"])
 _FACTOR_LEVELS = ([], ["subsector"], ["sector"], ["sector", "subsector"])
@@ -140,7 +132,7 @@ def prepare_factors(rows: pd.DataFrame, gwp: dict[str, float], parameter: str, o
     """
     texts = ["sector", "subsector", "gas", "scope", "gpc", "ipcc", "source"]
     rows = rows.reset_index(drop=True).reindex(columns=[*KEYS, "factor", "unit", "uncertainty_pct", *texts[2:]])
-    rows[texts] = rows[texts].fillna("")
+    rows[texts] = rows[texts].astype(object).fillna("")
     rows["name"] = rows["carrier"].astype(str).str.strip()
     rows[KEYS] = rows[KEYS].apply(key)
     rows[["sector", "subsector"]] = rows[["sector", "subsector"]].replace("", ANY)
@@ -231,6 +223,7 @@ def account_lines(
     activity: pd.DataFrame,
     scheme: pd.DataFrame,
     factors: pd.DataFrame,
+    shared_errors: bool = False,
     progress: Callable[..., None] = lambda fraction, text="": None,
 ) -> pd.DataFrame:
     """Every activity line with its place in the scheme, its factor and its tonnes (amount x factor).
@@ -243,14 +236,16 @@ def account_lines(
     factors : from ``prepare_factors``. Rows whose ``origin`` comes first win; among them the most specific ones do
         (sector and subsector, then sector, then subsector, then the carrier alone). A carrier with factors for
         several gases yields a line for each.
+    shared_errors : whether lines with the same amount or factor share its error in sums, instead of being independent.
     progress : called as ``progress(fraction, text)``.
 
     Returns
     -------
     One row per activity line and factor row, in the order of the activity table: line (from 1), the activity's
     columns, factor, factor_unit, gas, gwp, origin, source, kind, scope, gpc, ipcc, equation, power, t_co2e (positive,
-    for sinks too), status (``counted``, or ``excluded`` where the scheme leaves the line out) and uncertainty_pct,
-    sqrt(amount's^2 + factor's^2), IPCC approach 1, Equation 3.1.
+    for sinks too), status (``counted``, or ``excluded`` where the scheme leaves the line out), uncertainty_pct,
+    sqrt(amount's^2 + factor's^2), IPCC approach 1, Equation 3.1, and amount_error and factor_error, which number the
+    errors: rows with the same number share one.
 
     Raises
     ------
@@ -258,6 +253,7 @@ def account_lines(
         without a factor.
     """
     lines = activity.reset_index(drop=True)
+    lines["carrier"] = lines["carrier"].str.split().str.join(" ")
     lines.insert(0, "line", lines.index + 1)
     progress(0.1, "Matching lines to the scheme")
     lines = _place(lines, scheme)
@@ -267,6 +263,8 @@ def account_lines(
     lines["t_co2e"] = lines["amount"] * lines["to_factor_unit"] * lines["factor_t_per_unit"]
     lines["uncertainty_pct"] = np.hypot(lines["amount_uncertainty_pct"], lines["factor_uncertainty_pct"])
     lines["status"] = np.where(lines["kind"] == "excluded", "excluded", "counted")
+    lines["amount_error"] = lines["line"] if shared_errors else lines.index
+    lines["factor_error"] = lines["factor_row"] if shared_errors else lines.index
     return lines.drop(columns=["to_factor_unit", "dimension"])
 
 
@@ -339,6 +337,32 @@ def _land_types(lines: pd.DataFrame, allowed: pd.Series) -> pd.Series:
 
 def _apply_factors(lines: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
     """Join each line with its factors and bring its amount into their unit."""
+    found = _find_factors(lines, factors)
+    table = factors.rename(
+        columns={"unit": "factor_unit", "uncertainty_pct": "factor_uncertainty_pct"}
+        | {name: f"factor_{name}" for name in (*KEYS, "scope", "gpc", "ipcc")}
+    ).drop(columns="name")
+    table["factor_row"] = range(len(table))
+    lines = lines.rename(columns={"uncertainty_pct": "amount_uncertainty_pct"})
+    lines["dimension"] = _dimensions(lines)
+    lines[found.columns] = found
+    on = [*found.columns, "dimension"]
+    joined = lines.merge(table, on=on, how="left", sort=False)
+    wrong = joined["factor_t_per_unit"].isna()
+    if wrong.any():
+        line = joined[wrong].iloc[0]
+        _refuse_unit(line, table.merge(line[found.columns].to_frame().T, on=list(found.columns)))
+    for name in ("scope", "gpc", "ipcc"):
+        own = joined.pop(f"factor_{name}")
+        joined[name] = own.where(own != "", joined[name].str.replace("|", "; "))
+    pairs = joined[["unit", "activity_unit"]].drop_duplicates()
+    scale = {pair: units.factor(*pair, "activity") for pair in pairs.itertuples(index=False, name=None)}
+    joined["to_factor_unit"] = [scale[pair] for pair in zip(joined["unit"], joined["activity_unit"])]
+    return joined.drop(columns=["factor_sector", "factor_subsector", "factor_carrier"])
+
+
+def _find_factors(lines: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
+    """The key and origin of each line's factors, in the columns that the factors will be joined on."""
     wanted = lines[KEYS].apply(key)
     found = pd.DataFrame(np.nan, index=lines.index, columns=[*KEYS, "origin"], dtype=object)
     for origin, rows in factors.groupby("origin", sort=False):
@@ -349,39 +373,28 @@ def _apply_factors(lines: pd.DataFrame, factors: pd.DataFrame) -> pd.DataFrame:
     missing = found["carrier"].isna()
     if missing.any():
         _refuse_carrier(lines[missing], wanted, factors)
-    dimensions = {}
+    return found.rename(columns={name: f"factor_{name}" for name in KEYS})
+
+
+def _dimensions(lines: pd.DataFrame) -> pd.Series:
+    """What the unit of each line measures."""
+    known = {}
     for unit, row in lines.drop_duplicates("unit")[["unit", "line"]].itertuples(index=False):
         try:
-            dimensions[unit] = units.dimension(unit, "activity")
+            known[unit] = units.dimension(unit, "activity")
         except InputError as error:
             raise InputError("activity", f"row {row}: {error.problem}", error.mend) from None
-    lines = lines.rename(columns={"uncertainty_pct": "amount_uncertainty_pct"})
-    lines["dimension"] = lines["unit"].map(dimensions)
-    table = factors.rename(
-        columns={"unit": "factor_unit", "uncertainty_pct": "factor_uncertainty_pct"}
-        | {name: f"factor_{name}" for name in ("sector", "subsector", "carrier", "scope", "gpc", "ipcc")}
+    return lines["unit"].map(known)
+
+
+def _refuse_unit(line: pd.Series, fits: pd.DataFrame) -> None:
+    known = [unit for dimension in fits["dimension"].unique() for unit in units.known_units(dimension)]
+    raise InputError(
+        "activity",
+        f"row {line['line']}: unit '{line['unit']}' of carrier '{line['carrier']}' measures {line['dimension']}, but "
+        f"its factor is in {' and '.join(fits['factor_unit'].unique())}",
+        f"Give the amount in one of {', '.join(known)}, or add a factor for this unit to the factor table",
     )
-    on = [f"factor_{name}" for name in KEYS] + ["origin", "dimension"]
-    lines[on[:-1]] = found
-    joined = lines.merge(table, on=on, how="left", sort=False)
-    wrong = joined["factor_t_per_unit"].isna()
-    if wrong.any():
-        line = joined[wrong].iloc[0]
-        fits = table.merge(line[on[:-1]].to_frame().T, on=on[:-1])
-        raise InputError(
-            "activity",
-            f"row {line['line']}: unit '{line['unit']}' of carrier '{line['carrier']}' measures {line['dimension']}, "
-            f"but its factor is in {' and '.join(fits['factor_unit'].unique())}",
-            f"Give the amount in one of {', '.join(u for kind in fits['dimension'].unique() for u in units.known_units(kind))}"
-            ", or give a factor for this unit",
-        )
-    for name in ("scope", "gpc", "ipcc"):
-        own = joined.pop(f"factor_{name}")
-        joined[name] = own.where(own != "", joined[name].str.replace("|", "; "))
-    pairs = joined[["unit", "activity_unit"]].drop_duplicates()
-    scale = {pair: units.factor(*pair, "activity") for pair in pairs.itertuples(index=False, name=None)}
-    joined["to_factor_unit"] = [scale[pair] for pair in zip(joined["unit"], joined["activity_unit"])]
-    return joined.drop(columns=[*on[:3], "name"])
 
 
 def _refuse_carrier(lines: pd.DataFrame, wanted: pd.DataFrame, factors: pd.DataFrame) -> None:
@@ -435,17 +448,11 @@ def guard_double_counting(lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
     return lines, findings.reset_index()
 
 
-def combined_uncertainty(tonnes: pd.Series, uncertainty_pct: pd.Series, total: float | None = None) -> float:
-    """+-% of a sum of independent lines, sqrt(sum((U_i x_i)^2)) / |sum(x_i)| (IPCC 2006, Vol. 1, Equation 3.2).
-
-    ``total`` takes the place of the sum, for example net emissions that sinks are part of; 0 where it is 0.
-    """
-    total = tonnes.sum() if total is None else total
-    return float(np.sqrt(((uncertainty_pct * tonnes) ** 2).sum()) / abs(total)) if total else 0.0
-
-
 def summarise(lines: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Gross emissions, sinks and net of the counted lines, with the +-% of the net.
+
+    Errors are independent of each other: U = sqrt(sum((U_i x_i)^2)) / |sum(x_i)| (IPCC 2006, Vol. 1, Ch. 3, Equation
+    3.2), after the tonnes that share an error were added up; U is 0 where the net is 0.
 
     Parameters
     ----------
@@ -459,17 +466,21 @@ def summarise(lines: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """
     lines = lines[lines["status"] == "counted"]
     sink = lines["kind"] == "sink"
-    parts = pd.DataFrame(
-        {
-            "gross_t": lines["t_co2e"].mask(sink, 0.0),
-            "sink_t": lines["t_co2e"].where(sink, 0.0),
-            "variance": (lines["uncertainty_pct"] * lines["t_co2e"]) ** 2,
-        }
-    )
-    sums = parts.groupby([lines[name] for name in by], sort=False).sum() if by else parts.sum().to_frame().T
+    parts = pd.DataFrame({"gross_t": lines["t_co2e"].mask(sink, 0.0), "sink_t": lines["t_co2e"].where(sink, 0.0)})
+    parts["net_t"] = parts["gross_t"] - parts["sink_t"]
+    keys = [lines[name] for name in by] or [pd.Series(0, index=lines.index)]
+    sums = parts.groupby(keys, sort=False).sum()
     sums["net_t"] = sums["gross_t"] - sums["sink_t"]
-    sums["uncertainty_pct"] = (np.sqrt(sums.pop("variance")) / sums["net_t"].abs()).where(sums["net_t"] != 0, 0.0)
-    return sums.reset_index() if by else sums
+    levels = list(range(len(keys)))
+    variance = 0.0
+    for source in ("amount", "factor"):
+        deviation = lines[f"{source}_uncertainty_pct"] * parts["net_t"]
+        shared = deviation.groupby([*keys, lines[f"{source}_error"]], sort=False).sum()
+        variance = variance + (shared**2).groupby(level=levels, sort=False).sum()
+    sums["uncertainty_pct"] = (np.sqrt(variance) / sums["net_t"].abs()).where(sums["net_t"] != 0, 0.0)
+    if not by:
+        return sums.reindex([0], fill_value=0.0).reset_index(drop=True)
+    return sums.reset_index()
 
 
 def totals(lines: pd.DataFrame) -> pd.DataFrame:
@@ -507,6 +518,7 @@ def row_sum_check(table: pd.DataFrame, part: str, total: str, by: list[str]) -> 
     InputError : a group has several printed sums.
     """
     table = table.assign(**{name: table[name].fillna("") for name in by})
+    table = table[table[total].notna().groupby([table[name] for name in by]).transform("any")]
     rows = []
     for names, group in table.groupby(by, sort=False):
         printed = group[total].dropna().unique()
@@ -518,11 +530,12 @@ def row_sum_check(table: pd.DataFrame, part: str, total: str, by: list[str]) -> 
             )
         if len(printed) == 1:
             digits = max(_decimals(value) for value in (*group[part], printed[0]))
-            rows.append((*names, len(group), group[part].sum(), printed[0], 0.5 * 10.0**-digits * (len(group) + 1)))
-    result = pd.DataFrame(rows, columns=[*by, "parts", "sum", "printed", "rounding"])
-    result["difference"] = result["sum"] - result["printed"]
-    # Sums of decimals carry binary noise, which must not tip a difference that rounding explains exactly.
-    result["faulty"] = result["difference"].abs() > result["rounding"] * (1 + 1e-6)
+            difference = round(group[part].sum() - printed[0], digits)
+            # Each part and the sum may be off by half a unit of the last printed digit.
+            rounding = round(0.5 * 10.0**-digits * (len(group) + 1), digits + 1)
+            rows.append((*names, len(group), round(group[part].sum(), digits), printed[0], difference, rounding))
+    result = pd.DataFrame(rows, columns=[*by, "parts", "sum", "printed", "difference", "rounding"])
+    result["faulty"] = result["difference"].abs() > result["rounding"]
     return result
 
 

@@ -114,9 +114,10 @@ def split_over_zones(
 
 
 def _split(parcels: np.ndarray, targets: np.ndarray, overlapping: np.ndarray, progress) -> Split:
-    areas = shapely.area(parcels)
+    polygons = _valid(parcels)
+    areas = shapely.area(polygons)
     solid, flat = np.flatnonzero(areas > 0), np.flatnonzero(~(areas > 0))
-    polygons = _valid(parcels[solid])
+    polygons = polygons[solid]
     source, target, area = _intersections(polygons, targets, progress)
     if len(overlapping):
         area = _without_double_count(polygons, targets, overlapping, source, target, area)
@@ -171,7 +172,7 @@ def _intersections(sources: np.ndarray, targets: np.ndarray, progress) -> tuple[
     chunks = np.array_split(np.arange(len(targets)), max(1, min(len(targets), 50), len(targets) // _CHUNK))
     parts = []
     for number, chunk in enumerate(chunks):
-        progress(number / len(chunks), "Intersecting polygons")
+        progress(number / len(chunks), "" if number else "Intersecting polygons")
         target, source = tree.query(targets[chunk], predicate="intersects")
         target = chunk[target]
         area = np.full(len(target), np.nan)

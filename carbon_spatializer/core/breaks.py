@@ -6,6 +6,8 @@ import numpy as np
 
 _DIGITS = 2
 _MOST_DIGITS = 15
+# A smallest value below this share of the next break is told as zero.
+_NEARLY_ZERO = 0.02
 
 
 def readable_breaks(values, count: int = 7) -> list[float]:
@@ -33,6 +35,8 @@ def readable_breaks(values, count: int = 7) -> list[float]:
     low, *inner, high = np.quantile(distinct, np.linspace(0, 1, min(count, len(distinct)) + 1))
     if low < 0 < high and inner:
         inner[int(np.argmin(np.abs(inner)))] = 0.0
+    if inner and 0 < low < _NEARLY_ZERO * inner[0]:
+        low = 0.0
     for digits in range(_DIGITS, _MOST_DIGITS + 1):
         rounded = {_round(value, digits, ROUND_HALF_EVEN) for value in inner}
         breaks = sorted(rounded | {_round(low, digits, ROUND_FLOOR), _round(high, digits, ROUND_CEILING)})

@@ -17,7 +17,9 @@ _CORNERS = {
 }
 
 
-def cells(bounds: np.ndarray, size: float, shape: str = "square") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cells(
+    bounds: np.ndarray, size: float, shape: str = "square", metres_per_unit: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cells that the given boxes touch.
 
     The grid depends on ``size`` and ``shape`` alone, so that cells of different layers and years coincide: squares
@@ -28,8 +30,9 @@ def cells(bounds: np.ndarray, size: float, shape: str = "square") -> tuple[np.nd
     ----------
     bounds : (n, 4) array of xmin, ymin, xmax, ymax in the units of a projected CRS.
     size : side of a square; distance between opposite sides of a hexagon, which is also the distance between the
-        centres of neighbours (its area is sqrt(3)/2 size^2). Same units as ``bounds``.
+        centres of neighbours (its area is sqrt(3)/2 size^2). In metres.
     shape : ``square`` or ``hexagon``.
+    metres_per_unit : length of the CRS's unit, for example 0.3048 where it is the foot.
 
     Returns
     -------
@@ -42,10 +45,11 @@ def cells(bounds: np.ndarray, size: float, shape: str = "square") -> tuple[np.nd
     if shape not in SHAPES:
         raise InputError("shape", f"'{shape}' is unknown", f"Use one of {', '.join(SHAPES)}")
     if not (np.isfinite(size) and size > 0):
-        raise InputError("cell_size", f"{size} is not a positive number", "Give the size in metres, for example 1000")
+        raise InputError("cell_size", f"{size:g} is not a positive number", "Give the size in metres, for example 1000")
     bounds = np.atleast_2d(bounds)
-    _refuse_too_many(np.sum(np.prod((bounds[:, 2:] - bounds[:, :2]) / size + 1, axis=1)), _MOST_PIECES, size, "pieces")
-    step = _step(size, shape)
+    across = (bounds[:, 2:] - bounds[:, :2]) * metres_per_unit / size + 1
+    _refuse_too_many(np.sum(np.prod(across, axis=1)), _MOST_PIECES, size, "pieces")
+    step = _step(size, shape) / metres_per_unit
     low, high = bounds[:, :2] / step, bounds[:, 2:] / step
     if shape == "square":
         owner, row = _ranges(np.floor(low[:, 1]), np.floor(high[:, 1]))

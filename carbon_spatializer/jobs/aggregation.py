@@ -41,8 +41,8 @@ def aggregate_to_grid(
         raise InputError(
             "crs", f"the layer cannot be brought into '{grid_crs.name}'", "Choose a CRS made for its place"
         )
-    size = cell_size / grid_crs.axis_info[0].unit_conversion_factor
-    column, row, cells = grid.cells(bounds, size, shape)
+    metres = grid_crs.axis_info[0].unit_conversion_factor
+    column, row, cells = grid.cells(bounds, cell_size, shape, metres)
     split = aggregation.split_over_cells(np.asarray(polygons), cells, run.part(0.25, 0.8))
     ledger = split.balance(values)
     totals = split.totals(values, len(cells))
@@ -53,16 +53,16 @@ def aggregate_to_grid(
     names = grid.cell_ids(column[received], row[received], cell_size, shape)
     result = gpd.GeoDataFrame({"cell_id": names}, geometry=cells[received], crs=grid_crs)
     result = _with_totals(result, totals[received].reset_index(drop=True))
-    _warn_of_distortion(run, result, shapely.area(cells[0]) * grid_crs.axis_info[0].unit_conversion_factor ** 2)
+    _warn_of_distortion(run, result, shapely.area(cells[0]) * metres**2)
     run.progress(0.9, "Writing the cells")
     layers.write_layer(result, run.stage(output, "output"))
     main = _main_field(values)
-    total = values[main].sum()
+    sentence = _sentence(ledger, main, "cells", lost)
     return {
-        "summary": f"{len(result):,} cells of {cell_size:g} m in {grid_crs.name}. {_sentence(ledger, main, 'cells', lost)}",
+        "summary": f"{len(result):,} cells of {cell_size:g} m in {grid_crs.name}. {sentence}",
         "styles": {"output": _style(result, "intensity_t_ha", f"t CO2e/ha ({main})", 7)},
         "cells": len(result),
-        "total_t": float(total),
+        "total_t": float(values[main].sum()),
         "relative_error": float(ledger["relative_error"].abs().max()),
     }
 
@@ -95,14 +95,14 @@ def aggregate_to_zones(run: Run, *, input, zones, output, fields=None) -> dict:
     result = _with_totals(areas.drop(columns=replaced), split.totals(values, len(areas)))
     run.progress(0.9, "Writing the zones")
     layers.write_layer(result, run.stage(output, "output"))
-    for name in values:
+    for name in values.columns[values.any()]:
         run.info(_sentence(ledger, name, "zones", lost))
     main = _main_field(values)
     entries = ledger[ledger["field"] == main]
     outside, total = float(entries["unallocated_t"].sum()), float(entries["in_t"].sum())
     return {
         "summary": f"{len(result):,} zones. {_sentence(ledger, main, 'zones', lost)}",
-        "styles": {"output": _style(result, main, "t CO2e", _ZONE_CLASSES)},
+        "styles": {"output": _style(result, main, "t CO2e", _ZONE_CLASSES) | {"outline": 0.3}},
         "zones_count": len(result),
         "total_t": total,
         "outside_t": outside,
@@ -161,7 +161,9 @@ def _grid_crs(run: Run, frame: gpd.GeoDataFrame, crs) -> pyproj.CRS:
         estimated = frame.estimate_utm_crs()
     except (RuntimeError, pyproj.exceptions.ProjError):
         raise InputError(
-            "crs", f"no UTM zone fits the layer, which is in '{frame.crs.name}'", "Choose a projected CRS for the grid"
+            "crs",
+            f"no UTM zone fits the layer's coordinates in '{frame.crs.name}'",
+            "Set the layer's right CRS, or choose a projected CRS for the grid",
         ) from None
     run.info(f"The layer is in degrees ({frame.crs.name}); the grid is made in {estimated.name}.")
     return estimated
@@ -186,8 +188,8 @@ def _warn_of_distortion(run: Run, cells: gpd.GeoDataFrame, nominal_m2: float) ->
     true = cells["area_m2"].mean()
     if abs(true / nominal_m2 - 1) > 0.01:
         run.warning(
-            f"In '{cells.crs.name}' a cell of {nominal_m2 / 1e4:,.4g} ha is {true / 1e4:,.4g} ha on the ground; area_m2 and "
-            "intensity_t_ha use the true area. Choose a local CRS, such as a UTM zone, for cells of true size."
+            f"In '{cells.crs.name}' a cell of {nominal_m2 / 1e4:,.4g} ha is {true / 1e4:,.4g} ha on the ground; "
+            "area_m2 and intensity_t_ha use the true area. Choose a local CRS, such as a UTM zone, for true cell sizes."
         )
 
 

@@ -124,7 +124,7 @@ def _create(run: Run, target: Path, python: Path) -> None:
             f"'{target}' holds files that this tool did not make",
             "Choose a new or empty folder, or give an interpreter of your own as PYTHON",
         )
-    if parts and _answers(python):
+    if parts and "base" in parts and _answers(python):
         run.progress(0.1, f"Repairing the environment in '{target}'")
         return
     if parts is not None:

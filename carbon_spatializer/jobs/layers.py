@@ -5,11 +5,14 @@ overrides the file's, optional): what the QGIS side sends for a loaded layer.
 """
 
 import json
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyogrio
 import pyproj
 import rasterio
@@ -29,7 +32,7 @@ _DRIVERS = {
 _DIMENSIONS = {"point": 0, "line": 1, "polygon": 2}
 
 
-def _locate(source, parameter: str) -> tuple[str, str | None, str | None]:
+def locate(source, parameter: str) -> tuple[str, str | None, str | None]:
     """Path, layer name and CRS override of a source; the file must exist."""
     if not isinstance(source, dict):
         source = {"path": source}
@@ -41,13 +44,16 @@ def _locate(source, parameter: str) -> tuple[str, str | None, str | None]:
     return path, source.get("layer") or None, source.get("crs") or None
 
 
-def _read(source, parameter: str, columns, geometry: bool):
-    path, layer, crs = _locate(source, parameter)
+def _read(source, parameter: str, columns, geometry: bool, exact: bool = False):
+    path, layer, crs = locate(source, parameter)
     try:
         info = pyogrio.read_info(path, layer=layer)
         if columns is not None:
             require_fields(info["fields"], columns, parameter)
-        frame = pyogrio.read_dataframe(path, layer=layer, columns=columns, read_geometry=geometry, use_arrow=True)
+        types = {"types_mapper": pd.ArrowDtype} if exact else {}
+        frame = pyogrio.read_dataframe(
+            path, layer=layer, columns=columns, read_geometry=geometry, use_arrow=True, arrow_to_pandas_kwargs=types
+        )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(
             parameter, f"'{path}' cannot be read as a layer ({error})", "Choose a vector layer or a table"
@@ -61,7 +67,8 @@ def _read(source, parameter: str, columns, geometry: bool):
 
 def require_fields(available, wanted, parameter: str) -> None:
     """Raise InputError when a wanted field is not among the available ones."""
-    missing = [field for field in wanted if field not in list(available)]
+    available = [field for field in available if field != "geometry"]
+    missing = [field for field in wanted if field not in available]
     if missing:
         raise InputError(
             parameter,
@@ -77,7 +84,12 @@ def read_table(source, parameter: str, columns: list[str] | None = None) -> pd.D
 
 
 def read_layer(
-    source, parameter: str, run: Run, kind: str | None = None, columns: list[str] | None = None
+    source,
+    parameter: str,
+    run: Run,
+    kind: str | None = None,
+    columns: list[str] | None = None,
+    exact: bool = False,
 ) -> gpd.GeoDataFrame:
     """Read a vector layer with geometries that can be relied on.
 
@@ -88,6 +100,7 @@ def read_layer(
     run : receives the warnings about repaired and dropped geometries.
     kind : ``point``, ``line`` or ``polygon``; None accepts any.
     columns : fields to read; None reads all.
+    exact : keep the fields' exact types (whole numbers with gaps, dates) so that they can be written as they came.
 
     Returns
     -------
@@ -97,7 +110,7 @@ def read_layer(
     ------
     InputError : no file, no features, no CRS, the wrong geometry type, or no usable geometry.
     """
-    frame, crs = _read(source, parameter, columns, geometry=True)
+    frame, crs = _read(source, parameter, columns, geometry=True, exact=exact)
     if crs:
         frame = frame.set_crs(pyproj.CRS.from_user_input(crs), allow_override=True)
     if frame.crs is None:
@@ -166,11 +179,12 @@ def numbers(
     """
     require_fields(frame.columns, [field], parameter)
     values = pd.to_numeric(frame[field], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    text = np.isnan(values) & frame[field].notna().to_numpy() & (frame[field].astype(str).str.strip() != "").to_numpy()
-    if text.any():
+    text = frame[field][np.isnan(values) & frame[field].notna().to_numpy()].astype(str).str.strip()
+    text = text[text != ""]
+    if len(text):
         raise InputError(
             parameter,
-            f"field '{field}' holds text, for example '{frame[field].iloc[int(np.flatnonzero(text)[0])]}'",
+            f"field '{field}' holds text, for example '{text.iloc[0]}'",
             "Choose a numeric field or correct the values",
         )
     if not missing and np.isnan(values).any():
@@ -194,7 +208,7 @@ def numbers(
 
 def keys(column: pd.Series) -> pd.Series:
     """A column as text that can be matched: blanks stripped, whole numbers without decimals, missing as ''."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+    if pd.api.types.is_float_dtype(column) and (column.dropna().astype(float) % 1 == 0).all():
         column = column.astype("Int64")
     return column.astype("string").fillna("").str.strip().astype(object)
 
@@ -234,7 +248,7 @@ def align(frame: gpd.GeoDataFrame, other: gpd.GeoDataFrame, parameter: str) -> g
 
 def open_raster(source, parameter: str) -> rasterio.DatasetReader:
     """Open a raster; raises InputError when it is missing, unreadable or has no CRS. The caller closes it."""
-    path, _, crs = _locate(source, parameter)
+    path, _, crs = locate(source, parameter)
     try:
         dataset = rasterio.open(path)
     except rasterio.errors.RasterioIOError as error:
@@ -247,20 +261,55 @@ def open_raster(source, parameter: str) -> rasterio.DatasetReader:
 
 def write_layer(frame: gpd.GeoDataFrame | pd.DataFrame, path: str | Path, layer: str | None = None) -> None:
     """Write a layer or a table; the driver follows the file's ending (gpkg, geojson, shp, fgb, csv)."""
+    options = _writing(path, layer)
+    if options["driver"] == "CSV":
+        pd.DataFrame(frame.drop(columns="geometry", errors="ignore")).to_csv(path, index=False, encoding="utf-8")
+        return
+    if isinstance(frame, gpd.GeoDataFrame):
+        options["promote_to_multi"] = bool((shapely.get_type_id(frame.geometry.array) > 3).any())
+    pyogrio.write_dataframe(frame, path, use_arrow=True, **options)
+
+
+def write_points(frames: Iterable[pd.DataFrame], path: str | Path, crs) -> None:
+    """Write a point layer frame by frame, so that millions of points never lie in memory together.
+
+    Parameters
+    ----------
+    frames : at least one, all with the same columns: ``x`` and ``y`` in the CRS, and the fields.
+    """
+    frames = iter(frames)
+    first = _points_batch(next(frames))
+    batches = chain([first], map(_points_batch, frames))
+    options = _writing(path) | {"geometry_name": "geometry", "geometry_type": "Point", "encoding": "UTF-8"}
+    if options["driver"] == "CSV":
+        options = {"driver": "CSV", "layer": options["layer"]}
+        batches = (batch.drop_columns("geometry") for batch in batches)
+        first = first.drop_columns("geometry")
+    else:
+        options["crs"] = pyproj.CRS.from_user_input(crs).to_wkt()
+    pyogrio.write_arrow(pa.RecordBatchReader.from_batches(first.schema, batches), path, **options)
+
+
+def _points_batch(frame: pd.DataFrame) -> pa.RecordBatch:
+    """Fields and points, the latter as little-endian WKB."""
+    wkb = np.empty(len(frame), np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")]))
+    wkb["order"], wkb["type"], wkb["x"], wkb["y"] = 1, 1, frame["x"], frame["y"]
+    offsets = np.arange(len(frame) + 1, dtype=np.int32) * wkb.itemsize
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(wkb.view("u1"))]
+    points = pa.BinaryArray.from_buffers(pa.binary(), len(frame), buffers)
+    fields = pa.RecordBatch.from_pandas(frame.drop(columns=["x", "y"]), preserve_index=False)
+    return fields.append_column("geometry", points)
+
+
+def _writing(path: str | Path, layer: str | None = None) -> dict:
+    """Options for writing a layer."""
     path = Path(path)
     driver = _DRIVERS.get(path.suffix.lower())
     if driver is None:
         raise InputError("output", f"the file type '{path.suffix}' is unknown", f"Use one of {', '.join(_DRIVERS)}")
-    if driver == "CSV":
-        pd.DataFrame(frame.drop(columns="geometry", errors="ignore")).to_csv(path, index=False, encoding="utf-8")
-        return
-    options = {"layer": layer or path.stem, "driver": driver}
-    if driver == "GPKG":
-        # GDAL 3.6, as in QGIS 3.40 on Debian 12, warns about GeoPackage 1.4.
-        options["dataset_options"] = {"VERSION": "1.2"}
-    if isinstance(frame, gpd.GeoDataFrame):
-        options["promote_to_multi"] = bool((shapely.get_type_id(frame.geometry.array) > 3).any())
-    pyogrio.write_dataframe(frame, path, use_arrow=True, **options)
+    # GDAL 3.6, as in QGIS 3.40 on Debian 12, warns about GeoPackage 1.4.
+    version = {"dataset_options": {"VERSION": "1.2"}} if driver == "GPKG" else {}
+    return {"layer": layer or path.stem, "driver": driver} | version
 
 
 def write_json(content: dict, path: str | Path) -> None:

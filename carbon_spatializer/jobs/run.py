@@ -58,6 +58,8 @@ class Run:
         final = Path(destination).absolute()
         if final.is_dir():
             raise InputError(parameter, f"'{final}' is a folder", "Give a file name")
+        if final in self._staged:
+            raise InputError(parameter, f"'{final}' is the file of another output too", "Give each output its own file")
         folder = staging_folder(final, self._run_id)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         _stop_with_parent(options.parent, run)
     emit({"type": "started", "pid": os.getpid()})
     try:
-        emit({"type": "result", "result": _run(options.job, options.request, run)})
+        arguments = _read(options.request)
+        if options.parent:
+            # Nobody else would remove it if QGIS were killed.
+            options.request.unlink(missing_ok=True)
+        emit({"type": "result", "result": _run(options.job, arguments, run)})
         return 0
     except Cancelled as error:
         emit({"type": "error", "text": str(error)})
@@ -82,11 +86,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-def _run(job: str, request: Path, run: Run) -> dict:
+def _read(request: Path) -> dict:
     try:
         arguments = json.loads(request.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError("request.json", f"'{request}' cannot be read ({error})", "Give a JSON file") from None
+    if not isinstance(arguments, dict):
+        raise InputError("request.json", f"'{request}' holds no JSON object", "Give the job's arguments by name")
+    return arguments
+
+
+def _run(job: str, arguments: dict, run: Run) -> dict:
     function = jobs.find(job)
     jobs.check_arguments(function, arguments)
     started = time.time()

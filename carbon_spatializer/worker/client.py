@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from qgis.core import QgsBlockingProcess, QgsProcessingException, QgsProcessingFeedback, QgsSettings
@@ -53,15 +56,16 @@ def run(
         )
     run_id = uuid.uuid4().hex[:12]
     replies = _Replies(feedback)
+    request = Path(tempfile.gettempdir()) / f"carbon-request-{run_id}.json"
     try:
-        with tempfile.TemporaryDirectory(prefix="carbon-request-") as folder:
-            request = Path(folder) / "request.json"
-            request.write_text(json.dumps(arguments), encoding="utf-8")
-            call = ["-I", "-X", "utf8", str(_MAIN), job, str(request)]
-            call += ["--parent", str(os.getpid()), "--run-id", run_id]
+        request.write_text(json.dumps(arguments), encoding="utf-8")
+        call = ["-I", "-X", "utf8", str(_MAIN), job, str(request)]
+        call += ["--parent", str(os.getpid()), "--run-id", run_id]
+        with _cancelled_by_interrupt(feedback):
             status, crashed = run_process(str(python), call, feedback, replies.stdout, replies.stderr)
     finally:
         replies.end_process_tree()
+        request.unlink(missing_ok=True)
         for destination in destinations:
             shutil.rmtree(Path(destination).absolute().parent / f".carbon-{run_id}", ignore_errors=True)
     return replies.result(status, crashed)
@@ -69,12 +73,47 @@ def run(
 
 def run_process(program: str, arguments: list[str], feedback, on_stdout, on_stderr) -> tuple[int, bool]:
     """Run a program with feedback and cancel; returns its exit status and whether it crashed or was killed."""
+    if feedback.isCanceled():
+        # QGIS notices only what happens while the program runs.
+        return 0, True
     process = QgsBlockingProcess(program, arguments)
     # Both handlers must be set and stay referenced until the end, or QGIS aborts.
     process.setStdOutHandler(on_stdout)
     process.setStdErrHandler(on_stderr)
     status = process.run(feedback)
+    if process.processError() == QProcess.ProcessError.FailedToStart:
+        raise QgsProcessingException(
+            f"'{program}' could not be started; run the tool 'Check environment', or 'Set up environment' to mend it."
+        )
     return status, process.exitStatus() != QProcess.ExitStatus.NormalExit
+
+
+@contextmanager
+def _cancelled_by_interrupt(feedback):
+    """Have Ctrl-C cancel the job when it runs in the main thread, as in ``qgis_process``.
+
+    Python would act on the signal only once QGIS has waited for the worker to end, so a thread of its own listens.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    listening, waking = socket.socketpair()
+    waking.setblocking(False)
+
+    def listen() -> None:
+        with listening:
+            if listening.recv(1) == bytes([signal.SIGINT]):
+                feedback.cancel()
+
+    threading.Thread(target=listen, daemon=True).start()
+    former = signal.signal(signal.SIGINT, lambda *_: None)
+    former_fd = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(former_fd)
+        signal.signal(signal.SIGINT, former or signal.SIG_DFL)
+        waking.close()
 
 
 class _Replies:
@@ -87,6 +126,7 @@ class _Replies:
         self._pid = None
         self._result = None
         self._error = None
+        self._step = ""
         # The bound methods themselves are kept: QgsBlockingProcess does not hold a reference.
         self.stdout = self._on_stdout
         self.stderr = self._on_stderr
@@ -105,11 +145,15 @@ class _Replies:
         self._stderr = (self._stderr + bytes(data))[-_KEPT_STDERR_BYTES:]
 
     def _reply(self, reply: dict) -> None:
+        if self._feedback.isCanceled():
+            self.end_process_tree()
         kind = reply["type"]
         if kind == "progress":
             self._feedback.setProgress(100 * reply["fraction"])
-            if reply["text"]:
-                self._feedback.setProgressText(reply["text"])
+            if reply["text"] not in ("", self._step):
+                # QGIS writes each text to the log; once per step is enough.
+                self._step = reply["text"]
+                self._feedback.setProgressText(self._step)
         elif kind == "info":
             self._feedback.pushInfo(reply["text"])
         elif kind == "warning":
@@ -146,9 +190,20 @@ class _Replies:
             details = self._stderr.decode("utf-8", "replace").strip()
             if details:
                 self._feedback.pushDebugInfo(details)
-            how = "was ended by the system" if crashed else f"ended with status {status}"
-            raise QgsProcessingException(
-                f"The worker {how} before it was done, and nothing was written; most often the memory ran out: "
-                "close other programs or run the tool on a smaller area."
-            )
+            raise QgsProcessingException(f"{_death(status, crashed)} Nothing was written; the log holds the details.")
         return self._result
+
+
+def _death(status: int, crashed: bool) -> str:
+    """What became of a worker that ended without a word."""
+    if crashed and status == getattr(signal, "SIGKILL", None):
+        return (
+            "The worker was ended by the system, most often because the memory ran out: close other programs or run "
+            "the tool on a smaller area."
+        )
+    if crashed:
+        return (
+            f"The worker crashed (code {status}): run the tool 'Check environment', and 'Set up environment' if "
+            "it finds anything."
+        )
+    return f"The worker's Python ended with status {status}: run the tool 'Set up environment' to mend it."

@@ -91,5 +91,3 @@ def total(path: str | Path, field: str) -> float:
     layer = QgsVectorLayer(str(path), "result", "ogr")
     assert layer.isValid(), path
     return sum(feature[field] for feature in layer.getFeatures())
-
-

@@ -40,7 +40,13 @@ def test_memory_layer(run, parcels, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "driver"),
-    [("p.gpkg", "GPKG"), ("p.shp", "ESRI Shapefile"), ("p.geojson", "GeoJSON"), ("p.fgb", "FlatGeobuf"), ("p.gml", "GML")],
+    [
+        ("p.gpkg", "GPKG"),
+        ("p.shp", "ESRI Shapefile"),
+        ("p.geojson", "GeoJSON"),
+        ("p.fgb", "FlatGeobuf"),
+        ("p.gml", "GML"),
+    ],
 )
 def test_file_formats(run, parcels, tmp_path, name, driver):
     assert gross(run, save(parcels, tmp_path / name, driver), tmp_path) == pytest.approx(1000)

@@ -36,6 +36,11 @@ def test_nothing_to_classify(values, expected):
     assert readable_breaks(values) == expected
 
 
+def test_a_tiny_smallest_value_is_told_as_zero():
+    assert readable_breaks([8.2e-5, 4, 5, 6], 3)[:2] == [0, 4]
+    assert readable_breaks([1, 4, 5, 6], 3)[:2] == [1, 4]
+
+
 def test_zero_is_a_break_between_signs():
     # Quantiles -10, 2.5, 15, 27.5, 40: the one nearest to zero moves there.
     assert readable_breaks([-10, 0, 10, 20, 30, 40], 4) == [-10, 0, 15, 28, 40]

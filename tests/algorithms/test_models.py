@@ -1,0 +1,74 @@
+"""The graphical models of the whole chains: offered by the provider, whole, and giving what the tools give."""
+
+from pathlib import Path
+
+import pytest
+from qgis.core import QgsApplication, QgsProcessingModelAlgorithm
+
+from .conftest import total
+
+MODELS = Path(__file__).resolve().parents[2] / "carbon_spatializer" / "models"
+GRID_FACTOR = 0.5810
+
+
+@pytest.fixture(scope="module")
+def city(provider, tmp_path_factory):
+    """A small sample city."""
+    folder = tmp_path_factory.mktemp("city")
+    names = {
+        "PARCELS": "parcels.gpkg",
+        "POIS": "pois.gpkg",
+        "ROADS": "roads.gpkg",
+        "TOWNSHIPS": "townships.gpkg",
+        "POPULATION": "population.tif",
+        "ACTIVITY": "activity.csv",
+        "TOTALS": "totals.csv",
+    }
+    from qgis.core import QgsProcessingContext, QgsProcessingFeedback
+
+    paths = {name: str(folder / file) for name, file in names.items()}
+    tool = QgsApplication.processingRegistry().createAlgorithmById("carbon:createsamplecity")
+    tool.run({"PARCELS_COUNT": 500, **paths}, QgsProcessingContext(), QgsProcessingFeedback(), {}, False)
+    return paths
+
+
+@pytest.mark.parametrize("file", sorted(MODELS.glob("*.model3")), ids=lambda file: file.stem)
+def test_model_is_whole(provider, file):
+    model = QgsProcessingModelAlgorithm()
+    assert model.fromFile(str(file))
+    assert model.validate() == (True, [])
+    assert model.canExecute()[0]
+    assert provider.algorithm(model.name()) is not None, "the provider does not offer it"
+    assert model.name() == file.stem
+
+
+def test_suzhou_chain(run, city, tmp_path):
+    outputs = {
+        "totals_by_sector": "totals.csv",
+        "accounting_report": "accounting.html",
+        "parcels_with_emissions": "parcels.gpkg",
+        "allocation_ledger": "ledger.csv",
+        "emission_grid": "grid.gpkg",
+        "townships_with_emissions": "townships.gpkg",
+        "carbonbalance_zones": "zones.gpkg",
+        "zone_table": "table.csv",
+        "zoning_report": "zoning.html",
+    }
+    outputs = {name: str(tmp_path / file) for name, file in outputs.items()}
+    run(
+        "suzhouchain",
+        ACTIVITY=city["ACTIVITY"],
+        GRID_FACTOR=GRID_FACTOR,
+        PARCELS=city["PARCELS"],
+        POIS=city["POIS"],
+        LINES=city["ROADS"],
+        POPULATION=city["POPULATION"],
+        TOWNSHIPS=city["TOWNSHIPS"],
+        **outputs,
+    )
+    missing = [name for name, path in outputs.items() if not Path(path).exists()]
+    assert not missing
+    # Suzhou paper, Table 3, in t: departments 24,027.97 and sinks 251.86 x 10^4 t.
+    for name in ("parcels_with_emissions", "emission_grid", "townships_with_emissions", "carbonbalance_zones"):
+        assert total(outputs[name], "gross_t") == pytest.approx(240_279_700, rel=1e-9), name
+        assert total(outputs[name], "sink_t") == pytest.approx(2_518_600, rel=1e-9), name
