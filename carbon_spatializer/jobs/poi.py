@@ -1,31 +1,27 @@
 """Jobs of the classification of POI names: train a classifier, apply it, and find the manufacturing land."""
 
+import colorsys
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+import pyogrio
 
 from ..core.errors import InputError
 from ..core.poi import evaluation, network, training
 from ..core.poi.classifier import KINDS, Classifier, average, classify
 from ..core.poi.taxonomy import Taxonomy, clean, keyword_rules
-from . import layers, poimodel, report as pages
+from . import checks, layers, poimodel, poireport
 from .run import Run
 
 _DATA = Path(__file__).resolve().parents[1] / "data"
 SCHEMES = {"gbt4754": "taxonomy_gbt4754_2017.csv", "naics": "taxonomy_naics_2017.csv", "field": None}
+# Step of the hue that spreads any number of colours.
+_GOLDEN = 0.618
 _WEIGHTS = ("none", "sqrt", "balanced")
 # Names of a class that training, validation and test need together.
 _LEAST_NAMES = 5
-_TITLES = {
-    "majority": "Most frequent class",
-    "keywords": "Keyword rules from class titles",
-    "tfidf": "TF-IDF and linear model",
-    "bert": "BERT",
-    "average": "Average of BERT and TF-IDF",
-}
 
 
 def train_poi_classifier(
@@ -82,11 +78,11 @@ def train_poi_classifier(
     -------
     ``accuracy`` and ``macro_f1`` of the chosen classifier on the test names, and ``classifier``, its kind.
     """
-    _choose(classifier, training.CHOICES, "classifier")
-    _choose(trained, network.TRAINED, "trained")
-    _choose(class_weights, _WEIGHTS, "class_weights")
-    _between(test_share, 0.05, 0.5, "test_share")
-    _between(validation_share, 0.05, 0.4, "validation_share")
+    checks.one_of(classifier, training.CHOICES, "classifier")
+    checks.one_of(trained, network.TRAINED, "trained")
+    checks.one_of(class_weights, _WEIGHTS, "class_weights")
+    checks.between(test_share, 0.05, 0.5, "test_share")
+    checks.between(validation_share, 0.05, 0.4, "validation_share")
     if minimum_names < _LEAST_NAMES:
         raise InputError(
             "minimum_names",
@@ -94,12 +90,10 @@ def train_poi_classifier(
             f"Use {_LEAST_NAMES} or more",
         )
     for name, value in (("epochs", epochs), ("patience", patience), ("batch_size", batch_size)):
-        if value < 1:
-            raise InputError(name, f"{value} is not positive", "Use 1 or more")
+        checks.at_least(value, 1, name)
     if learning_rate is not None and not 0 < learning_rate < 1:
         raise InputError("learning_rate", f"{learning_rate:g} is not between 0 and 1", "Use about 2e-4 or 3e-5")
-    if max_length < 4:
-        raise InputError("max_length", f"{max_length} tokens hold no name", "Use 16 to 64")
+    checks.between(max_length, 4, 512, "max_length")
     run.progress(0.0, "Reading the names")
     names, labels, classes = _labelled_names(
         run, input, text_field, class_field, context_fields, _taxonomy(scheme, taxonomy), minimum_names
@@ -189,24 +183,161 @@ def train_poi_classifier(
         best.model = best.tokenizer = None
     checkpoints.finish(best, about, content)
     if report:
-        _write_report(run, report, best, classifier, classes, places, validation, plain, qualities, end.history, result)
+        page = poireport.page(best, classifier, places, content, plain | qualities, result["summary"])
+        run.stage(report, "report").write_text(page, encoding="utf-8")
     run.progress(1.0)
     return result
 
 
-def _choose(value: str, known, parameter: str) -> None:
-    if value not in known:
-        raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
+def classify_pois(
+    run: Run,
+    *,
+    input,
+    text_field: str,
+    model: str,
+    output: str,
+    classifier: str | None = None,
+    threshold: float = 0.5,
+    wide: bool = False,
+    device: str = "auto",
+    rules: str | None = None,
+) -> dict:
+    """Give names their class with a trained classifier.
+
+    Parameters
+    ----------
+    input : layer or table.
+    text_field : field with the names; context fields that the model was trained with are read by their names.
+    model : folder made by ``train_poi_classifier``.
+    output : the input with class_code, class_name, probability, manufacturing (probability of all manufacturing
+        classes together), top3 and review (the probability is below the threshold, or there is no name).
+    classifier : ``bert``, ``tfidf`` or ``average`` in place of the one that the training chose.
+    threshold : probability below which a name is flagged for review.
+    wide : add a field ``p_<code>`` with the probability of each class, for allocation by expected values.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    rules : table for ``allocatetoparcels`` that sends each class's emissions to its points: by the fields of ``wide``,
+        else by class. It has one row per manufacturing class, whose code is the subsector.
+
+    Returns
+    -------
+    ``names``, ``distinct_names``, ``review`` and ``manufacturing``: numbers of rows.
+    """
+    checks.between(threshold, 0.0, 1.0, "threshold")
+    if classifier is not None:
+        checks.one_of(classifier, KINDS, "classifier")
+    run.progress(0.0, "Loading the model")
+    trained, content = poimodel.load(model, classifier)
+    if not content.get("finished"):
+        run.warning(f"model: the training in '{model}' was interrupted; its best model so far is used.")
+    chosen_device = _device(run, device) if trained.kind != "tfidf" else "cpu"
+    run.progress(0.05, "Reading the names")
+    frame = _read_any(input, "input", run)
+    context = content.get("data", {}).get("context_fields", [])
+    lacking = [field for field in context if field not in frame]
+    if lacking:
+        run.warning(f"input: the field '{lacking[0]}', which the model was trained with, is missing.")
+    names = _texts(frame, text_field, [field for field in context if field in frame])
+    probabilities = trained.probabilities(names, chosen_device, run.part(0.1, 0.9))
+    made = classify(probabilities, trained.taxonomy, threshold)
+    empty = int(np.isnan(probabilities[:, 0]).sum())
+    if empty == len(names):
+        raise InputError("text_field", f"no row has a name in the field '{text_field}'", "Choose the field with names")
+    if empty:
+        run.warning(f"input: {empty:,} rows have no name; they have no class and are flagged for review.")
+    _warn_of_unknown_characters(run, trained, names)
+    columns = {name: made[name].to_numpy() for name in made}
+    fields = {code: f"p_{code}" for code in trained.taxonomy.codes}
+    if wide:
+        columns |= {field: probabilities[:, index] for index, field in enumerate(fields.values())}
+    run.progress(0.92, "Writing")
+    layers.write_layer(layers.with_columns(frame, columns, "input", run), run.stage(output, "output"))
+    if rules:
+        layers.write_layer(_rules(trained.taxonomy, fields if wide else {}), run.stage(rules, "rules"))
+    run.progress(1.0)
+    codes = made.loc[made["class_code"] != "", "class_code"]
+    belongs = dict(zip(trained.taxonomy.codes, trained.taxonomy.manufacturing))
+    belonging = int(codes.map(belongs).sum())
+    flagged = int(made["review"].sum())
+    distinct = len(set(names))
+    return {
+        "summary": f"{poireport.TITLES[trained.kind]} classified {len(names):,} names ({distinct:,} distinct): "
+        f"{belonging:,} are manufacturing, {flagged:,} ({flagged / len(names):.1%}) are below the probability "
+        f"{threshold:g} and flagged for review.",
+        "names": len(names),
+        "distinct_names": distinct,
+        "manufacturing": belonging,
+        "review": flagged,
+        **({"styles": {"output": class_style("class_code", codes, trained.taxonomy)}} if _is_layer(frame) else {}),
+    }
 
 
-def _between(value: float, low: float, high: float, parameter: str) -> None:
-    if not low <= value <= high:
-        raise InputError(parameter, f"{value:g} is not between {low:g} and {high:g}", f"Use {low:g} to {high:g}")
+def _read_any(source, parameter: str, run: Run) -> pd.DataFrame:
+    """A layer with its geometries, or a table."""
+    path, layer, _ = layers.locate(source, parameter)
+    try:
+        has_geometries = pyogrio.read_info(path, layer=layer)["geometry_type"] is not None
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError):
+        has_geometries = False  # reading it as a table says what is wrong
+    if has_geometries:
+        return layers.read_layer(source, parameter, run, exact=True)
+    return layers.read_table(source, parameter)
+
+
+def _is_layer(frame: pd.DataFrame) -> bool:
+    return "geometry" in frame
+
+
+def _warn_of_unknown_characters(run: Run, trained: Classifier, names: list[str]) -> None:
+    if trained.tokenizer is None:
+        return
+    unknown = set(network.unknown_characters(trained.tokenizer, names))
+    if unknown:
+        share = sum(any(sign in unknown for sign in name) for name in names) / len(names)
+        run.warning(
+            f"input: {share:.1%} of the names hold characters that the training did not meet "
+            f"({''.join(sorted(unknown)[:10])}{'...' if len(unknown) > 10 else ''}); BERT reads these as unknown."
+        )
+
+
+def _rules(taxonomy: Taxonomy, fields: dict[str, str]) -> pd.DataFrame:
+    """Rules that send the emissions of each manufacturing class to its points."""
+    rows = [
+        {
+            "sector": "industry",
+            "subsector": code,
+            "land_type": "*",
+            "kind": "emission",
+            "share": "",
+            "proxy": "poi_weight" if fields else "poi_count",
+            "categories": "" if fields else code,
+            "field": fields.get(code, ""),
+            "facility_categories": "",
+            "source": f"Classified names: {title}",
+        }
+        for code, title, belongs in zip(taxonomy.codes, taxonomy.titles, taxonomy.manufacturing)
+        if belongs
+    ]
+    return pd.DataFrame(rows)
+
+
+def class_style(field: str, codes: pd.Series, taxonomy: Taxonomy) -> dict:
+    """A colour for each class that occurs; not manufacturing is grey."""
+    present = [code for code in taxonomy.codes if code in set(codes)]
+    titles = dict(zip(taxonomy.codes, taxonomy.titles))
+    belongs = dict(zip(taxonomy.codes, taxonomy.manufacturing))
+    classes = []
+    for index, code in enumerate(present):
+        # Neighbouring classes differ in hue and in lightness.
+        channels = colorsys.hsv_to_rgb(index * _GOLDEN % 1, 0.65, (0.9, 0.65)[index % 2])
+        colour = "#" + "".join(f"{round(255 * channel):02x}" for channel in channels) if belongs[code] else "#b5b5b5"
+        label = code if titles[code] == code else f"{code} {titles[code]}"
+        classes.append([code, colour, label])
+    return {"kind": "categories", "field": field, "classes": classes}
 
 
 def _taxonomy(scheme: str, table) -> Taxonomy | None:
     """The taxonomy to use; None for the class field's own values."""
-    _choose(scheme, SCHEMES, "scheme")
+    checks.one_of(scheme, SCHEMES, "scheme")
     if table:
         return Taxonomy.from_table(layers.read_table(table, "taxonomy"))
     if SCHEMES[scheme] is None:
@@ -272,7 +403,7 @@ def _labelled_names(
 
 
 def _device(run: Run, name: str) -> str:
-    _choose(name, ("auto", "cpu", "cuda"), "device")
+    checks.one_of(name, ("auto", "cpu", "cuda"), "device")
     try:
         device = network.device_named(name)
     except ValueError as error:
@@ -320,8 +451,8 @@ def _test(
 def _result(best: Classifier, qualities: dict, truth: np.ndarray, classes: Taxonomy) -> dict:
     quality = qualities[best.kind]
     text = (
-        f"{_TITLES[best.kind]}: accuracy {quality.accuracy:.3f}, macro-F1 {quality.macro_f1:.3f} on {len(truth):,} "
-        f"test names in {len(classes.codes)} classes."
+        f"{poireport.TITLES[best.kind]}: accuracy {quality.accuracy:.3f}, macro-F1 {quality.macro_f1:.3f} "
+        f"on {len(truth):,} test names in {len(classes.codes)} classes."
     )
     result = {"classifier": best.kind, **quality.numbers(), "test_names": len(truth), "classes": len(classes.codes)}
     is_manufacturing = np.array(classes.manufacturing)
@@ -337,115 +468,5 @@ def _result(best: Classifier, qualities: dict, truth: np.ndarray, classes: Taxon
     others = {kind: other for kind, other in qualities.items() if kind != best.kind}
     better = [kind for kind, other in others.items() if other.macro_f1 > quality.macro_f1]
     if better:
-        text += f" On the test names {_TITLES[better[0]]} did better ({others[better[0]].macro_f1:.3f})."
+        text += f" On the test names {poireport.TITLES[better[0]]} did better ({others[better[0]].macro_f1:.3f})."
     return {"summary": text, **result}
-
-
-def _write_report(run, path, best, choice, classes, places, validation, plain, qualities, history, result) -> None:
-    quality = qualities[best.kind]
-    rows = [
-        {
-            "Classifier": _TITLES[kind],
-            "Accuracy": other.accuracy,
-            "Macro-F1": other.macro_f1,
-            "Log loss": other.log_loss,
-            "Calibration error": other.calibration_error,
-            "Validation macro-F1": validation["validation"].get(kind, {}).get("macro_f1", np.nan),
-        }
-        for kind, other in (plain | qualities).items()
-    ]
-    formats = dict.fromkeys(list(rows[0])[1:], "{:.3f}")
-    per_class = pd.DataFrame({"Class": classes.codes, "Title": classes.titles}).join(
-        quality.per_class.rename(columns=str.capitalize)
-    )
-    sections = [
-        ("", [result["summary"], _verdict(choice, best, qualities)]),
-        ("All classifiers on the same test names", pages.table(pd.DataFrame(rows), formats)),
-        (
-            "Classes",
-            pages.table(per_class, {**dict.fromkeys(("Precision", "Recall", "F1"), "{:.3f}"), "Names": "{:,.0f}"}),
-        ),
-        ("Confusion matrix", _confusion_figure(quality.confusion, classes)),
-        (
-            "Calibration",
-            [
-                "Names are grouped by the probability of their class. On the diagonal a probability of 0.8 is right in "
-                f"8 of 10 cases; the mean distance from it is {quality.calibration_error:.3f}.",
-                _calibration_figure(quality.reliability),
-            ],
-        ),
-    ]
-    if history:
-        sections.append(("Learning curve", _learning_figure(history)))
-    sections.append(
-        (
-            "How it was made",
-            f"{len(places[0]):,} names for training, {len(places[1]):,} for early stopping, calibration and the choice "
-            f"of the classifier, {len(places[2]):,} for this report alone. Every class is in each part in proportion. "
-            "Temperatures (Guo et al. 2017): "
-            + ", ".join(f"{_TITLES[kind]} {value:.3f}" for kind, value in best.temperatures.items())
-            + f". Weight of BERT in the average: {best.weight:.2f}.",
-        )
-    )
-    run.stage(report_path := Path(path), "report").write_text(
-        pages.page(f"Training report: {report_path.stem}", sections), encoding="utf-8"
-    )
-
-
-def _verdict(choice: str, best: Classifier, qualities: dict) -> str:
-    """What BERT adds to the baseline, in a sentence."""
-    if "bert" not in qualities:
-        return "Only the TF-IDF model was trained."
-    gain = qualities["bert"].macro_f1 - qualities["tfidf"].macro_f1
-    text = (
-        f"BERT alone reaches {gain:+.3f} macro-F1 against TF-IDF."
-        if gain >= 0
-        else f"The baseline wins: BERT alone reaches {gain:+.3f} macro-F1 against TF-IDF."
-    )
-    how = "chosen by macro-F1 on the validation names" if choice == "auto" else "chosen by you"
-    return f"{text} The classifier in the folder is: {_TITLES[best.kind]} ({how}); the others can be used instead."
-
-
-def _confusion_figure(confusion: np.ndarray, classes: Taxonomy) -> Figure:
-    count = len(confusion)
-    size = 3 + 0.28 * count
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots()
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in zip(*np.nonzero(confusion)):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, confusion[row, column], ha="center", va="center", fontsize=6, color=colour)
-    axes.set_xticks(range(count), classes.codes, rotation=90)
-    axes.set_yticks(range(count), classes.codes)
-    axes.set(xlabel="Predicted class", ylabel="True class", title="Names by true and predicted class")
-    return figure
-
-
-def _calibration_figure(reliability: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(5, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
-    axes.plot(reliability["confidence"], reliability["right"], marker="o", color="tab:blue", label="test names")
-    for row in reliability.itertuples():
-        axes.annotate(f"{row.names:,}", (row.confidence, row.right), xytext=(4, -10), textcoords="offset points")
-    axes.set(xlabel="Mean probability", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1))
-    axes.set_title("Calibration (with the number of names)")
-    axes.legend()
-    return figure
-
-
-def _learning_figure(history: list[dict]) -> Figure:
-    curve = pd.DataFrame(history)
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(curve["epoch"], curve["training_loss"], marker="o", color="tab:grey", label="training loss")
-    axes.plot(curve["epoch"], curve["validation_loss"], marker="o", color="tab:blue", label="validation loss")
-    axes.axvline(curve.loc[curve["validation_loss"].idxmin(), "epoch"], color="tab:blue", linestyle=":")
-    axes.set(xlabel="Epoch", ylabel="Loss", title="Learning curve")
-    right = axes.twinx()
-    right.plot(curve["epoch"], curve["validation_accuracy"], marker="s", color="tab:orange", label="validation accuracy")
-    right.set_ylabel("Accuracy")
-    lines = [*axes.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
-    axes.legend(lines, [line.get_label() for line in lines], loc="center right")
-    return figure

@@ -259,7 +259,7 @@ class Checkpoints:
         known = {_MODEL, _TAXONOMY, _REPORT, _LINEAR, _NETWORK, _TRAINING}
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError("output", f"'{folder}' is a file", "Choose a new folder for the model")
-        foreign = [file.name for file in self.folder.glob("*") if file.name not in known] if self.folder.exists() else []
+        foreign = [file.name for file in self.folder.glob("*") if file.name not in known]
         if foreign:
             raise InputError(
                 "output",

@@ -11,8 +11,23 @@ from ..errors import InputError
 
 # Words that titles share and that say nothing about the industry.
 _EMPTY_WORDS = frozenset(
-    "and the for other others of related product products production manufacture manufacturing processing industry "
-    "activities support articles purpose general special equipment raw materials allied miscellaneous not".split()
+    [
+        *(
+            "and",
+            "the",
+            "for",
+            "other",
+            "others",
+            "related",
+            "allied",
+            "miscellaneous",
+            "general",
+            "special",
+            "purpose",
+        ),
+        *("product", "products", "production", "manufacture", "manufacturing", "processing", "industry", "activities"),
+        *("support", "articles", "equipment", "materials", "from"),
+    ]
 )
 _EMPTY_ENDINGS = re.compile("(制造业|加工业|制品业|加工|制品|制造|修理业|业)$")
 _SEPARATORS = re.compile("[、，,和及与其]|其他")
@@ -52,7 +67,9 @@ class Taxonomy:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, parameter: str = "taxonomy") -> "Taxonomy":
-        """Read a table with ``code`` and ``title`` (or ``title_en``, ``title_zh``), optional ``manufacturing``, ``pattern``.
+        """Read a table with ``code`` and ``title`` (or ``title_en``, ``title_zh``).
+
+        Its columns ``manufacturing`` (yes or no) and ``pattern`` are optional.
 
         Raises
         ------

@@ -77,7 +77,8 @@ def train(
         parts = {"bert": evaluation.softmax(scores, heat), **by_linear}
         weight = evaluation.average_weight(parts["bert"], parts["tfidf"], truth)
         qualities = _qualities(parts, weight, truth, taxonomy)
-        kind = choice if choice != "auto" else max(KINDS, key=lambda kind: (qualities[kind].macro_f1, kind == "average"))
+        best = max(KINDS, key=lambda kind: (qualities[kind].macro_f1, kind == "average"))
+        kind = best if choice == "auto" else choice
         temperatures = {**classifier.temperatures, "bert": heat}
         keep_best(replace(classifier, kind=kind, temperatures=temperatures, weight=weight), qualities)
 
