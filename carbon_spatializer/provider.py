@@ -12,6 +12,8 @@ from .algorithms.allocatetoparcels import AllocateToParcels
 from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.createsamplecity import CreateSampleCity
+from .algorithms.globalmoransi import GlobalMoransI
+from .algorithms.localmoransi import LocalMoransI
 from .algorithms.setupenvironment import SetupEnvironment
 
 ALGORITHMS = [
@@ -22,6 +24,8 @@ ALGORITHMS = [
     AllocateToParcels,
     AggregateToGrid,
     AggregateToZones,
+    GlobalMoransI,
+    LocalMoransI,
     CarbonBalanceZoning,
 ]
 

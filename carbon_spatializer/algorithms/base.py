@@ -41,6 +41,7 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
         "0environment": "0 · Set up",
         "1accounting": "1 · Sector accounting",
         "2allocation": "2 · Allocation",
+        "5statistics": "5 · Spatial statistics",
         "6zoning": "6 · Carbon-balance zoning",
     }
 

@@ -398,5 +398,5 @@ def _require_links(weights: sparse.csr_array) -> None:
         raise InputError(
             "weights",
             "no unit has a neighbour",
-            "Choose k nearest neighbours, a longer distance, or a snap tolerance for contiguity",
+            "Choose k nearest neighbours, a longer distance, or a snap tolerance that closes gaps",
         )
