@@ -7,15 +7,18 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
-from .moran import MoranAlgorithm
+from .base import CarbonAlgorithm
+from .moran import MoranParameters
 
 
-class GlobalMoransI(MoranAlgorithm):
+class GlobalMoransI(MoranParameters, CarbonAlgorithm):
     """Test one or two variables of a layer for spatial autocorrelation."""
 
     NAME = "globalmoransi"
     TITLE = "Global Moran's I"
-    HELP = f"""Says with one number whether like values lie side by side (I above its expectation), high beside low
+    GROUP = "5statistics"
+    TAGS = ("Moran", "spatial autocorrelation", "cluster", "bivariate", "Lee's L", "spatial weights", "permutation")
+    HELP = """Says with one number whether like values lie side by side (I above its expectation), high beside low
 (below it) or at random, and tests it by rearranging the values at random.
 <h3>What goes in</h3>
 Polygons or points with numbers: emissions per parcel, grid cell or zone.
@@ -28,8 +31,7 @@ scatter plots and the permuted statistics.
 I = n / S<sub>0</sub> · z'Wz / z'z (Moran 1950); bivariate I = n / S<sub>0</sub> · z<sub>x</sub>'W z<sub>y</sub> /
 √(z<sub>x</sub>'z<sub>x</sub> z<sub>y</sub>'z<sub>y</sub>), tested by rearranging y. z_score has the mean and variance
 under randomisation (Cliff and Ord 1981). Neither I nor p depends on whether z is standardised with n or n - 1. Units
-without neighbours stay in n, as in esda and GeoDa.
-{MoranAlgorithm.SHARED_HELP}"""
+without neighbours stay in n, as in esda and GeoDa."""
 
     OUTPUT = "OUTPUT"
     REPORT = "REPORT"

@@ -8,15 +8,18 @@ from qgis.core import (
     QgsProcessingParameterVectorDestination,
 )
 
-from .moran import MoranAlgorithm
+from .base import CarbonAlgorithm
+from .moran import MoranParameters
 
 
-class LocalMoransI(MoranAlgorithm):
+class LocalMoransI(MoranParameters, CarbonAlgorithm):
     """Map clusters of high and low values, and outliers."""
 
     NAME = "localmoransi"
     TITLE = "Local Moran's I"
-    HELP = f"""Maps where high values lie among high ones (HH), low among low (LL), high among low (HL) and low among
+    GROUP = "5statistics"
+    TAGS = ("Moran", "LISA", "cluster map", "hot spot", "outlier", "HH", "LL", "spatial weights", "permutation")
+    HELP = """Maps where high values lie among high ones (HH), low among low (LL), high among low (HL) and low among
 high (LH), as far as chance does not explain it.
 <h3>What goes in</h3>
 Polygons or points with numbers: emissions per parcel, grid cell or zone.
@@ -36,8 +39,7 @@ little time; kernel weights and weights of a file that differ are left to esda. 
 exact mean and variance (Sokal et al. 1998).
 <h3>Standardisation</h3>
 z divides by the standard deviation with n (as esda's z) or n - 1 (as R's scale(), GeoDa and pygeoda). moran_i with
-n - 1 equals esda's Is; with n the mean of moran_i is global I. p, q and clusters are the same.
-{MoranAlgorithm.SHARED_HELP}"""
+n - 1 equals esda's Is; with n the mean of moran_i is global I. p, q and clusters are the same."""
 
     DDOF = "DDOF"
     OUTPUT = "OUTPUT"

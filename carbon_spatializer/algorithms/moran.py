@@ -11,19 +11,14 @@ from qgis.core import (
     QgsProcessingParameterNumber,
 )
 
-from .base import CarbonAlgorithm
-
 _INTEGER = Qgis.ProcessingNumberParameterType.Integer
 _DOUBLE = Qgis.ProcessingNumberParameterType.Double
 _NUMERIC = Qgis.ProcessingFieldParameterDataType.Numeric
 _ANY = Qgis.ProcessingFieldParameterDataType.Any
 
 
-class MoranAlgorithm(CarbonAlgorithm):
-    """Parameters and request of global and local Moran's I."""
-
-    GROUP = "5statistics"
-    TAGS = ("Moran", "LISA", "autocorrelation", "cluster", "hot spot", "HH", "LL", "spatial weights", "permutation")
+class MoranParameters:
+    """Parameters and request of global and local Moran's I; stands before CarbonAlgorithm among a tool's bases."""
 
     INPUT = "INPUT"
     FIELDS = "FIELDS"
@@ -76,6 +71,9 @@ Bonferroni the chance of any. The same seed gives the same result."""
     _ALTERNATIVES = ("two-sided", "directed")
     _CORRECTIONS = ("BH", "BY", "Bonferroni", "none")
 
+    def shortHelpString(self):
+        return super().shortHelpString() + "\n" + self.tr(self.SHARED_HELP)
+
     def add_variable(self):
         """Add the parameters that say what is analysed."""
         self.add(
@@ -86,9 +84,8 @@ Bonferroni the chance of any. The same seed gives the same result."""
             ),
             "Parcels, grid cells, zones or points with the values.",
         )
-        self._add_field(
-            self.FIELDS, "Field", "One or more numeric fields, each analysed by itself.", many=True, default="intensity_t_ha"
-        )
+        help_text = "One or more numeric fields, each analysed by itself."
+        self._add_field(self.FIELDS, "Field", help_text, many=True, default="intensity_t_ha")
         self._add_choice(
             self.DIVIDE_BY,
             "Divide by",

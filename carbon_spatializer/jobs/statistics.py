@@ -179,6 +179,9 @@ def local_morans_i(
 ) -> dict:
     """Local Moran's I of every unit: clusters of high and of low values, and outliers among their neighbours.
 
+    input, fields, second_field, divide_by, second_divide_by, base_field, rate, transform, category_field, weights, k,
+        distance_m, kernel, snap_m, weights_file, id_field, row_standardised, seed, alpha, alternative, correction : as
+        in globalmoransi; q is corrected within each variable and category.
     output : the layer with moran_x (the variable as analysed), moran_i, z, lag, z_score, p, q, neighbours, quadrant
         and cluster (HH, LL, HL, LH where q <= alpha; else not significant, no neighbours, no value, not tested). With
         several fields each has its columns, named field_cluster and so on. With a category field, columns that begin
@@ -189,8 +192,6 @@ def local_morans_i(
     stratum_field : strata (urban, rural) in which the clusters are counted.
     permutations : None takes 99,999 where all neighbours of a unit weigh the same and 999 elsewhere (see the log).
     ddof : 0 or 1; z is divided by the standard deviation with n or n - 1. Scales moran_i, never changes p.
-
-    All else as in globalmoransi. q is corrected within each variable and category.
     """
     _check_test(permutations or max(_PERMUTATIONS.values()), seed, alpha, alternative, correction)
     data = _read(run, input, fields, second_field, base_field, category_field, stratum_field, id_field, every=True)
