@@ -34,6 +34,7 @@ def train_poi_classifier(
     context_fields: list[str] | None = None,
     scheme: str = "gbt4754",
     taxonomy=None,
+    use_keywords: bool = True,
     base_model: str | None = None,
     classifier: str = "auto",
     trained: str = "all",
@@ -64,6 +65,7 @@ def train_poi_classifier(
     scheme : ``gbt4754`` (divisions C13 to C43, all else not manufacturing), ``naics`` (3 digits), or ``field``: the
         class field's own values.
     taxonomy : table with classes of the user's own, in place of the scheme; see ``Taxonomy.from_table``.
+    use_keywords : learn from the titles and keywords of the taxonomy too, which helps classes with few names.
     base_model : local folder of a transformers model with safetensors; None takes the built-in English MiniLM.
     classifier : ``auto`` (best macro-F1 on the validation names), ``bert``, ``tfidf`` or ``average``.
     trained : ``all`` layers, the ``last`` two, or the ``head`` only.
@@ -106,6 +108,7 @@ def train_poi_classifier(
     settings = {
         "classifier": classifier,
         "trained": trained,
+        "use_keywords": use_keywords,
         "epochs": epochs,
         "patience": patience,
         "learning_rate": learning_rate,
@@ -162,6 +165,7 @@ def train_poi_classifier(
         ),
         device=chosen_device,
         state=state,
+        with_keywords=use_keywords,
         keep_state=checkpoints.keep_state,
         progress=run.part(0.02, 0.9),
         info=run.info,

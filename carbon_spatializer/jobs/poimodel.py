@@ -150,7 +150,8 @@ def write(classifier: Classifier, folder: Path, about: dict, report: dict) -> No
         classifier.tokenizer.save_pretrained(new / _NETWORK)
     if classifier.linear is not None:
         np.savez_compressed(new / _LINEAR, **classifier.linear.arrays())
-    pd.DataFrame(classifier.taxonomy.records()).to_csv(new / _TAXONOMY, index=False, encoding="utf-8")
+    records = [record | {"keywords": "|".join(record["keywords"])} for record in classifier.taxonomy.records()]
+    pd.DataFrame(records).to_csv(new / _TAXONOMY, index=False, encoding="utf-8")
     layers.write_json(report, new / _REPORT)
     content = {
         "format": _FORMAT,

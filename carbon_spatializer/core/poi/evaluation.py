@@ -61,9 +61,14 @@ def softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative logarithm of the probability of each name's true class."""
+    return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+
+
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative logarithm of the probability of the true class."""
-    return float(-np.mean(np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))))
+    """Mean of ``log_losses``."""
+    return float(log_losses(probabilities, labels).mean())
 
 
 def temperature(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -106,10 +106,16 @@ def fit(names: list[str], labels: np.ndarray, features: str, balanced: bool = Fa
 def choose_features(
     names: list[str],
     labels: np.ndarray,
+    examples: tuple[list[str], np.ndarray] = ([], np.array([], dtype=int)),
     seed: int = 0,
     progress: Callable[[float, str], None] = lambda fraction, text="": None,
 ) -> tuple[str, np.ndarray]:
     """The kind of features with the best macro-F1 in cross-validation, and its margins from the folds left out.
+
+    Parameters
+    ----------
+    names, labels : texts and the class of each.
+    examples : further texts and classes that every model learns from and none is judged by.
 
     Returns
     -------
@@ -123,7 +129,9 @@ def choose_features(
         scores = np.zeros((len(names), classes))
         for place, (training, left_out) in enumerate(folds):
             progress((step + place / len(folds)) / len(FEATURES), f"TF-IDF: {features}")
-            model = fit([names[index] for index in training], labels[training], features)
+            model = fit(
+                [names[index] for index in training] + examples[0], np.r_[labels[training], examples[1]], features
+            )
             scores[left_out] = model.scores([names[index] for index in left_out])
         quality = f1_score(labels, scores.argmax(1), average="macro")
         if quality > best[1]:

@@ -59,13 +59,14 @@ class Training:
 class State:
     """Where a training stands after a round; enough to go on exactly as if it had never stopped.
 
-    ``tensors`` holds the trained parameters and the optimiser's moments, ``best`` the parameters of the round with the
-    lowest validation loss.
+    ``tensors`` holds the trained parameters and the optimiser's moments, ``best_losses`` the loss of each validation
+    name in the round with the lowest mean, ``worse`` the number of rounds since the last one that was as good.
     """
 
     step: int = 0
     worse: int = 0
     best_loss: float = math.inf
+    best_losses: list[float] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
     tensors: dict = field(default_factory=dict)
 
@@ -221,7 +222,8 @@ def train(
         scores = logits(model, validation_tokens, pad, device)
         # Calibrated, so that growing confidence alone does not pass for getting worse.
         heat = evaluation.temperature(scores, validation_labels)
-        validation_loss = evaluation.log_loss(evaluation.softmax(scores, heat), validation_labels)
+        losses_now = evaluation.log_losses(evaluation.softmax(scores, heat), validation_labels)
+        validation_loss = float(losses_now.mean())
         accuracy = float((scores.argmax(1) == validation_labels).mean())
         state.history.append(
             {
@@ -236,14 +238,27 @@ def train(
             f"Epoch {state.step / per_epoch:.3g}: training loss {np.mean(losses):.3f}, validation loss "
             f"{validation_loss:.3f}, validation accuracy {accuracy:.3f}."
         )
-        if validation_loss < state.best_loss:
-            state.best_loss, state.worse = validation_loss, 0
+        if _as_good(losses_now, state):
+            state.worse = 0
             keep_best(scores)
         else:
             state.worse += 1
+        if validation_loss < state.best_loss:
+            state.best_loss, state.best_losses = validation_loss, losses_now.tolist()
         state.tensors = _snapshot(model, optimizer)
         keep_state(state)
     return state
+
+
+def _as_good(losses: np.ndarray, state: State) -> bool:
+    """Whether a round's losses are no more than one standard error of the difference above the lowest ones.
+
+    Of rounds that the validation names cannot tell apart, the later one has the smaller learning rate behind it.
+    """
+    if not state.best_losses:
+        return True
+    gaps = losses - np.asarray(state.best_losses)
+    return bool(gaps.mean() <= gaps.std() / math.sqrt(len(gaps)))
 
 
 def _batches(lengths: list[int], size: int, seed: list[int]) -> list[np.ndarray]:

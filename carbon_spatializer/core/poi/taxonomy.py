@@ -1,4 +1,4 @@
-"""Classes of a classification, the class that a value of a class field means, and keyword rules from class titles."""
+"""Classes of a classification, the class that a value of a class field means, and rules from titles and keywords."""
 
 import re
 import unicodedata
@@ -33,6 +33,7 @@ _EMPTY_ENDINGS = re.compile("(制造业|加工业|制品业|加工|制品|制造
 _SEPARATORS = re.compile("[、，,和及与其]|其他")
 # Legal forms fill half of a Chinese company's name and say nothing about what it makes.
 _LEGAL_FORM = re.compile("(集团)?(股份)?有限(责任)?公司|股份公司")
+_FIELDS = ("code", "title", "other_title", "manufacturing", "pattern", "keywords")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
 
 
@@ -57,6 +58,7 @@ class Taxonomy:
     other_titles : in a second language, '' where there is none.
     manufacturing : whether a class is manufacturing.
     patterns : regular expression of further values that mean the class, '' where only code and titles do.
+    keywords : words of each class's groups and products.
     """
 
     codes: tuple[str, ...]
@@ -64,12 +66,13 @@ class Taxonomy:
     other_titles: tuple[str, ...]
     manufacturing: tuple[bool, ...]
     patterns: tuple[str, ...]
+    keywords: tuple[tuple[str, ...], ...]
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, parameter: str = "taxonomy") -> "Taxonomy":
         """Read a table with ``code`` and ``title`` (or ``title_en``, ``title_zh``).
 
-        Its columns ``manufacturing`` (yes or no) and ``pattern`` are optional.
+        Its columns ``manufacturing`` (yes or no), ``pattern`` and ``keywords`` (parted by ``|``) are optional.
 
         Raises
         ------
@@ -101,13 +104,15 @@ class Taxonomy:
             tuple(table[titles[1]] if len(titles) > 1 else blank),
             tuple(map(bool, is_manufacturing)),
             tuple(patterns),
+            tuple(tuple(filter(None, map(str.strip, words.split("|")))) for words in table.get("keywords", blank)),
         )
 
     @classmethod
     def from_values(cls, values) -> "Taxonomy":
         """The values of a class field as classes of their own, all of them manufacturing."""
         codes = tuple(sorted({str(value).strip() for value in values if pd.notna(value) and str(value).strip()}))
-        return cls(codes, codes, ("",) * len(codes), (True,) * len(codes), ("",) * len(codes))
+        blank = ("",) * len(codes)
+        return cls(codes, codes, blank, (True,) * len(codes), blank, ((),) * len(codes))
 
     def classes(self, values, parameter: str = "class_field") -> np.ndarray:
         """Index of the class that each value means, -1 for missing values.
@@ -150,25 +155,31 @@ class Taxonomy:
 
     def records(self) -> list[dict]:
         """The classes as JSON; ``from_records`` reads them back."""
-        fields = zip(self.codes, self.titles, self.other_titles, self.manufacturing, self.patterns)
-        return [dict(zip(("code", "title", "other_title", "manufacturing", "pattern"), values)) for values in fields]
+        return [dict(zip(_FIELDS, values)) for values in zip(*vars(self).values())]
 
     @classmethod
     def from_records(cls, records: list[dict]) -> "Taxonomy":
-        names = ("code", "title", "other_title", "manufacturing", "pattern")
-        return cls(*(tuple(record[name] for record in records) for name in names))
+        """The taxonomy from ``records``."""
+        return cls(*(tuple(record[name] for record in records) for name in _FIELDS))
+
+    def examples(self) -> tuple[list[str], np.ndarray]:
+        """Titles and keywords as names whose class is known: what a classifier can learn without any label."""
+        pairs = {}
+        for index, (code, *titles) in enumerate(zip(self.codes, self.titles, self.other_titles)):
+            words = [title for title in titles if title not in ("", code)]
+            pairs |= {name: index for name in clean([*words, *self.keywords[index]]) if name not in pairs}
+        return list(pairs), np.array(list(pairs.values()), dtype=int)
 
 
 def keyword_rules(taxonomy: Taxonomy, names: list[str], otherwise: int) -> np.ndarray:
-    """Class of each name by the longest word of a class title that it holds; ``otherwise`` where it holds none.
+    """Class of each name by the longest word of a class title, or keyword, that it holds; ``otherwise`` where none.
 
     Chinese titles are taken apart at their conjunctions; English words match by their stem of at least five letters.
     """
     rules: dict[str, int] = {}
     for index, titles in enumerate(zip(taxonomy.titles, taxonomy.other_titles)):
-        for title in titles:
-            for keyword in _keywords(title):
-                rules.setdefault(keyword, index)
+        for keyword in [word for title in titles for word in _keywords(title)] + list(taxonomy.keywords[index]):
+            rules.setdefault(keyword.lower(), index)
     if not rules:
         return np.full(len(names), otherwise)
     ordered = sorted(rules, key=len, reverse=True)

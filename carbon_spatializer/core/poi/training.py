@@ -25,6 +25,7 @@ def train(
     settings: network.Training | None = None,
     device: str = "cpu",
     state: network.State | None = None,
+    with_keywords: bool = True,
     keep_state: Callable[[network.State], None] = lambda state: None,
     progress: Callable[[float, str], None] = lambda fraction, text="": None,
     info: Callable[[str], None] = lambda text: None,
@@ -39,6 +40,7 @@ def train(
     choice : ``bert``, ``tfidf``, ``average``, or ``auto``: the one with the best macro-F1 on the validation names.
     model, tokenizer : transformers sequence classifier and its tokenizer; not needed for ``tfidf``.
     settings, device, state, keep_state : see ``network.train``.
+    with_keywords : learn from the taxonomy's titles and keywords too.
     keep_best : receives the whole classifier, and the quality on the validation names of each kind, after each round
         of the network that was better; the last one it receives is the result.
 
@@ -50,17 +52,18 @@ def train(
     labels = np.asarray(labels)
     subset = [[names[place] for place in places] for places in (training, validation)]
     truth = labels[validation]
+    examples = taxonomy.examples() if with_keywords else ([], np.array([], dtype=int))
     features, margins = linear.choose_features(
-        subset[0], labels[training], settings.seed, lambda fraction, text="": progress(0.05 * fraction, text)
+        subset[0], labels[training], examples, settings.seed, lambda fraction, text="": progress(0.05 * fraction, text)
     )
     info(f"TF-IDF works with {features}.")
-    first = linear.fit(subset[0], labels[training], features)
-    everything = np.concatenate([training, validation])
+    learned, learned_labels = subset[0] + examples[0], np.r_[labels[training], examples[1]]
+    first = linear.fit(learned, learned_labels, features)
     classifier = Classifier(
         taxonomy=taxonomy,
         kind="tfidf",
         # Features and temperature are set: the linear model may now learn from the validation names too.
-        linear=linear.fit([names[place] for place in everything], labels[everything], features),
+        linear=linear.fit(learned + subset[1], np.r_[learned_labels, truth], features),
         model=model,
         tokenizer=tokenizer,
         temperatures={"tfidf": evaluation.temperature(margins, labels[training])},
@@ -70,7 +73,7 @@ def train(
     if choice == "tfidf":
         keep_best(classifier, _qualities(by_linear, 0.5, truth, taxonomy))
         return network.State()
-    tokens = [network.encode(tokenizer, part, settings.max_length) for part in subset]
+    tokens = [network.encode(tokenizer, part, settings.max_length) for part in (learned, subset[1])]
 
     def better(scores: np.ndarray) -> None:
         heat = evaluation.temperature(scores, truth)
@@ -85,7 +88,7 @@ def train(
     return network.train(
         model,
         tokens[0],
-        labels[training],
+        learned_labels,
         tokens[1],
         truth,
         tokenizer.pad_token_id,
