@@ -165,8 +165,9 @@ def global_moran(
     x, y : (n,) values without NaN; x is in place, y is lagged. None takes the univariate statistic.
     weights : (n, n), row-standardised or not.
     """
-    _require_links(weights)
     z = standardise(x)
+    z_lagged = z if y is None else standardise(y)
+    _require_links(weights)
     rng = np.random.default_rng(seed)
     scale = 1 / weights.sum()  # n / S0 / z'z with z'z = n
     # Sums of products by einsum, since the threads of BLAS cost more than they bring for vectors.
@@ -183,16 +184,15 @@ def global_moran(
         expected, sd = _moments(z, weights)
         r = lee = np.nan
     else:
-        z_y = standardise(y)
         pull = weights.T @ z
-        observed = scale * (pull @ z_y)
+        observed = scale * (pull @ z_lagged)
         for index in range(permutations):
             if index % 50 == 0:
                 progress(index / permutations, "Permuting")
-            simulated[index] = scale * np.einsum("i,i", pull, rng.permutation(z_y))
+            simulated[index] = scale * np.einsum("i,i", pull, rng.permutation(z_lagged))
         expected = 0.0
         sd = scale * np.sqrt(np.sum((pull - pull.mean()) ** 2) * len(z) / (len(z) - 1))
-        r, lee = float(z @ z_y) / len(z), lees_l(x, y, weights)
+        r, lee = float(z @ z_lagged) / len(z), lees_l(x, y, weights)
     tie = _TIE * max(1.0, abs(observed))
     p = permutation_p(
         np.sum(simulated >= observed - tie), np.sum(simulated <= observed + tie), permutations, alternative
@@ -252,9 +252,9 @@ def local_moran(
     x, y : (n,) values without NaN; x is in place, y is lagged. None takes the univariate statistic.
     weights : (n, n), row-standardised or not.
     """
-    _require_links(weights)
     z = standardise(x, ddof)
     z_lagged = z if y is None else standardise(y, ddof)
+    _require_links(weights)
     lag = weights @ z_lagged
     island = np.diff(weights.indptr) == 0
     if has_flat_rows(weights):

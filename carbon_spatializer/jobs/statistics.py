@@ -86,7 +86,7 @@ def global_morans_i(
     correction : BH, BY, Bonferroni or none.
     """
     _check_test(permutations, seed, alpha, alternative, correction)
-    data = _read(run, input, fields, second_field, base_field, category_field, stratum_field, id_field, every=False)
+    data = _read(run, input, fields, second_field, base_field, category_field, stratum_field, id_field)
     data = data.with_rules(divide_by, second_divide_by, rate, transform)
     links = Links(run, data.frame, weights, k, distance_m, kernel, snap_m, weights_file, id_field, row_standardised)
     parts = [
@@ -194,7 +194,7 @@ def local_morans_i(
     ddof : 0 or 1; z is divided by the standard deviation with n or n - 1. Scales moran_i, never changes p.
     """
     _check_test(permutations or max(_PERMUTATIONS.values()), seed, alpha, alternative, correction)
-    data = _read(run, input, fields, second_field, base_field, category_field, stratum_field, id_field, every=True)
+    data = _read(run, input, fields, second_field, base_field, category_field, stratum_field, id_field)
     data = data.with_rules(divide_by, second_divide_by, rate, transform)
     links = Links(run, data.frame, weights, k, distance_m, kernel, snap_m, weights_file, id_field, row_standardised)
     permutations = permutations or _PERMUTATIONS[links.engine]
@@ -361,7 +361,7 @@ class _Data:
         return text if self.transform == "none" else f"{self.transform} of {text}"
 
 
-def _read(run, source, fields, second_field, base_field, category_field, stratum_field, id_field, every) -> _Data:
+def _read(run, source, fields, second_field, base_field, category_field, stratum_field, id_field) -> _Data:
     run.progress(0.0, "Reading the layer")
     names = list(dict.fromkeys([fields] if isinstance(fields, str) else fields or []))
     if not names:
@@ -373,9 +373,6 @@ def _read(run, source, fields, second_field, base_field, category_field, stratum
     for parameter, name in named.items():
         if name:
             layers.require_fields(frame.columns, [name], parameter)
-    if not every:
-        wanted = dict.fromkeys([*names, *filter(None, named.values())])
-        frame = frame[[*wanted, frame.geometry.name]]
     dimensions = shapely.get_dimensions(np.asarray(frame.geometry.array))
     if not ((dimensions == 2).all() or (dimensions == 0).all()):
         raise InputError(
