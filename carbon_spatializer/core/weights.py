@@ -46,34 +46,44 @@ def contiguity(
     if not (np.isfinite(snap) and snap >= 0):
         raise InputError("snap_m", f"{snap} is not a distance", "Give 0 or a positive number of metres")
     tree = shapely.STRtree(geometries)
-    around = shapely.buffer(geometries, snap, quad_segs=2) if rook and snap > 0 else geometries
-    pairs = []
+    around = shapely.buffer(geometries, snap, quad_segs=2) if rook and snap > 0 else None
+    pairs = [np.empty((2, 0), np.int32)]
     for start in range(0, len(geometries), _CHUNK):
         progress(start / len(geometries), "Finding neighbours")
         chunk = geometries[start : start + _CHUNK]
-        if snap > 0:
-            first, second = tree.query(chunk, predicate="dwithin", distance=snap)
-        else:
-            first, second = tree.query(chunk, predicate="intersects")
-        first = first + start
-        keep = first < second if rook else first != second
+        first, second = _near(tree, chunk, snap)
+        # Each pair once: neighbourhood is mutual.
+        keep = first + start < second
+        first, second = first[keep], second[keep]
+        shapely.prepare(chunk)
+        other = geometries[second]
+        keep = shapely.dwithin(chunk[first], other, snap) if snap > 0 else shapely.intersects(chunk[first], other)
+        shapely.destroy_prepared(chunk)
         first, second = first[keep], second[keep]
         if rook:
-            keep = _share_border(geometries[first], around[second], snap)
+            keep = _share_border(chunk[first], geometries[second], None if around is None else around[second], snap)
             first, second = first[keep], second[keep]
-        pairs.append(np.stack([first, second]).astype(np.int32))
-        _refuse_too_many(sum(part.shape[1] for part in pairs), "weights", "Choose k nearest neighbours")
-    first, second = np.concatenate(pairs, axis=1) if pairs else np.empty((2, 0), np.int32)
-    if rook:
-        first, second = np.concatenate([first, second]), np.concatenate([second, first])
-    return _matrix(first, second, np.ones(len(first)), len(geometries))
+        pairs.append(np.stack([first + start, second]).astype(np.int32))
+        _refuse_too_many(2 * sum(part.shape[1] for part in pairs), "weights", "Choose k nearest neighbours")
+    first, second = np.concatenate(pairs, axis=1)
+    return _matrix(np.r_[first, second], np.r_[second, first], np.ones(2 * len(first)), len(geometries))
 
 
-def _share_border(first: np.ndarray, around_second: np.ndarray, snap: float) -> np.ndarray:
-    """Whether polygons share more than a point with others; these are widened by the tolerance, if there is one."""
-    if snap > 0:
+def _near(tree: shapely.STRtree, geometries: np.ndarray, snap: float) -> np.ndarray:
+    """Pairs of geometries and tree members whose boxes meet within the tolerance."""
+    if snap == 0:
+        return tree.query(geometries)
+    west, south, east, north = shapely.bounds(geometries).T
+    return tree.query(shapely.box(west - snap, south - snap, east + snap, north + snap))
+
+
+def _share_border(first: np.ndarray, second: np.ndarray, around_second: np.ndarray | None, snap: float) -> np.ndarray:
+    """Whether neighbours share more than single points."""
+    if around_second is not None:
         return shapely.length(shapely.intersection(shapely.boundary(first), around_second)) > _CORNER * snap
-    return shapely.get_dimensions(shapely.intersection(first, around_second)) >= 1
+    # DE-9IM: interiors meet (sign 0), or borders do along a line (sign 4).
+    signs = np.array(shapely.relate(first, second), dtype="U9").view("U1").reshape(-1, 9)
+    return (signs[:, 0] != "F") | (signs[:, 4] == "1")
 
 
 def nearest(coordinates: np.ndarray, k: int) -> sparse.csr_array:
