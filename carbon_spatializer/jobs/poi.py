@@ -171,7 +171,7 @@ def train_poi_classifier(
         info=run.info,
     )
     run.progress(0.9, "Testing the best model")
-    best, _ = poimodel.load(poimodel.best_checkpoint(Path(output)), parameter="output")
+    best, _ = poimodel.load(poimodel.best_checkpoint(Path(output)), parameter="output", whole=True)
     validation = json.loads((poimodel.best_checkpoint(Path(output)) / "training_report.json").read_text("utf-8"))
     qualities, plain = _test(best, names, labels, places, classifier, chosen_device)
     result = _result(best, qualities, labels[places[2]], classes)
@@ -183,8 +183,6 @@ def train_poi_classifier(
         "learning_curve": end.history,
         **{key: value for key, value in result.items() if key.startswith("manufacturing")},
     }
-    if classifier == "tfidf":
-        best.model = best.tokenizer = None
     checkpoints.finish(best, about, content)
     if report:
         page = poireport.page(best, classifier, places, content, plain | qualities, result["summary"])
@@ -352,10 +350,11 @@ def _taxonomy(scheme: str, table) -> Taxonomy | None:
 def _texts(table: pd.DataFrame, text_field: str, context_fields) -> list[str]:
     """The clean text of each row: the name, and what further fields say."""
     layers.require_fields(table.columns, [text_field], "text_field")
-    if pd.api.types.is_numeric_dtype(table[text_field]):
-        raise InputError("text_field", f"field '{text_field}' holds numbers", "Choose the field with the names")
     layers.require_fields(table.columns, context_fields or [], "context_fields")
     texts = layers.keys(table[text_field])
+    filled = texts[texts != ""]
+    if len(filled) and pd.to_numeric(filled, errors="coerce").notna().all():
+        raise InputError("text_field", f"field '{text_field}' holds numbers", "Choose the field with the names")
     for field in context_fields or []:
         texts = texts.where(texts == "", texts + " " + layers.keys(table[field]))
     return clean(texts)

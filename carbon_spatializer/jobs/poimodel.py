@@ -166,12 +166,15 @@ def write(classifier: Classifier, folder: Path, about: dict, report: dict) -> No
     os.replace(new, folder)
 
 
-def load(folder: str, kind: str | None = None, parameter: str = "model") -> tuple[Classifier, dict]:
+def load(
+    folder: str | Path, kind: str | None = None, parameter: str = "model", whole: bool = False
+) -> tuple[Classifier, dict]:
     """A classifier from its folder, and the content of its ``model.json``.
 
     Parameters
     ----------
     kind : ``bert``, ``tfidf`` or ``average`` in place of what the training chose.
+    whole : load the half that the kind does not need too, where there is one.
 
     Raises
     ------
@@ -197,9 +200,10 @@ def load(folder: str, kind: str | None = None, parameter: str = "model") -> tupl
     missing = [half for half in ("bert", "tfidf") if kind in (half, "average") and half not in content["temperatures"]]
     if missing:
         raise InputError("classifier", f"'{kind}' was not trained in '{path}'", f"Use {content['classifier']}")
-    if kind != "bert":
+    halves = content["temperatures"] if whole or kind == "average" else [kind]
+    if "tfidf" in halves:
         classifier.linear = _load_linear(path / _LINEAR, taxonomy, parameter)
-    if kind != "tfidf":
+    if "bert" in halves:
         _require_network(path / _NETWORK, parameter)
         classifier.tokenizer, classifier.model = load_network(path / _NETWORK, parameter)
         labels = classifier.model.config.id2label
