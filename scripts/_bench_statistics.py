@@ -241,8 +241,8 @@ def plot(runs: list[dict]) -> None:
         found = best(runs, tool, permutations)
         sizes = [run["cells"] for run in found]
         label = f"{tool}, {permutations:,} permutations"
-        for axes, key in ((time_axes, "seconds"), (memory_axes, "gigabytes")):
-            axes.loglog(sizes, [run[key] for run in found], marker, color=colour, label=label)
+        time_axes.loglog(sizes, [run["seconds"] for run in found], marker, color=colour, label=label)
+        memory_axes.semilogx(sizes, [run["gigabytes"] for run in found], marker, color=colour)
     memory_axes.axhline(MOST_MEMORY_GB, color="0.5", ls="--")
     for axes, label in ((time_axes, "seconds"), (memory_axes, "peak memory of the process, GB")):
         axes.set(xlabel="cells", ylabel=label)

@@ -106,12 +106,13 @@ def _global_figure(name: str, x: np.ndarray, y: np.ndarray | None, matrix, resul
     _draw_scatter(
         left, z, matrix @ autocorrelation.standardise(x if y is None else y), np.full(len(z), "#4477aa", object)
     )
-    left.set_title(name)
+    left.set_title(name, fontsize=10)
     right.hist(result.simulated, bins=40, color="#bbbbbb")
-    right.axvline(result.i, color="#cc3311", lw=2, label=f"observed {result.i:.4f}")
-    right.axvline(result.expected, color="#333333", lw=1, ls="--", label=f"expected {result.expected:.4f}")
-    right.set(xlabel="Moran's I of random rearrangements", ylabel="permutations", title=f"p = {p_text(result.p)}")
-    right.legend(frameon=False)
+    right.axvline(result.i, color="#cc3311", lw=2)
+    right.axvline(result.expected, color="#333333", lw=1, ls="--")
+    right.set(xlabel="Moran's I of random rearrangements", ylabel="permutations")
+    title = f"observed {result.i:.4f} (red), expected {result.expected:.4f} (dashed), p = {p_text(result.p)}"
+    right.set_title(title, fontsize=10)
     right.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -205,22 +206,25 @@ def _map(frame: gpd.GeoDataFrame, units: np.ndarray, cluster: np.ndarray) -> Fig
     points = len(frame) > _MOST_POLYGONS_DRAWN or bool((shapely.get_dimensions(geometry.array) == 0).all())
     places = shapely.get_coordinates(shapely.centroid(np.asarray(geometry.array))) if points else None
     size = np.clip(60_000 / len(frame), 0.3, 30)
-    # Clusters last, so that they lie on top.
     colours = COLOURS | {_OTHERS: "#fcfcfc"}
+    if points:
+        # Points have no outline, so that they need more contrast with the paper.
+        colours |= {NOT_SIGNIFICANT: "#cccccc", _OTHERS: "#eeeeee"}
+    # Clusters last, so that they lie on top.
     for name in (_OTHERS, NOT_TESTED, NO_NEIGHBOURS, NOT_SIGNIFICANT, *CLUSTERS[::-1]):
         chosen = labels == name
         if not chosen.any():
             continue
-        label = f"{_LONG.get(name, name)} ({chosen.sum():,})"
         if points:
-            axes.scatter(*places[chosen].T, s=size, c=colours[name], marker="s", lw=0, label=label)
+            axes.scatter(*places[chosen].T, s=size, c=colours[name], marker="s", lw=0)
         else:
             geometry[chosen].plot(ax=axes, color=colours[name], edgecolor="#8888", linewidth=0.15, aspect=None)
-            axes.scatter([], [], marker="s", s=60, c=colours[name], edgecolors="#999", lw=0.4, label=label)
+        label = f"{_LONG.get(name, name)} ({chosen.sum():,})"
+        axes.scatter([], [], marker="s", s=60, c=colours[name], edgecolors="#999", lw=0.4, label=label)
     axes.set_aspect(aspect)
     axes.set_axis_off()
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles[::-1], names[::-1], loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 

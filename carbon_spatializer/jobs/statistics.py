@@ -124,7 +124,7 @@ def global_morans_i(
     result_table["significant"] = result_table["q"] <= alpha
     order = [name for name in result_table if name not in ("q", "significant", "note", "r", "lees_l")]
     order += ["q", "significant", *(["r", "lees_l"] if second_field else []), "note"]
-    result_table = result_table[order]
+    result_table = result_table[order].astype({"no_neighbours": "Int64", "links": "Int64"})
     _warn_of_left_out(run, result_table, data, errors)
     run.info(f"Engine: {permutations:,} permutations of the whole layer, seed {seed}; sums over all links of W.")
     test = f"{permutations:,} permutations, {alternative} p, {correction} correction over {len(kept)} tests"

@@ -333,10 +333,17 @@ def test_local_values_average_to_the_global_one():
     assert local.i.mean() == pytest.approx(autocorrelation.global_moran(values, matrix, permutations=9).i)
 
 
-def test_islands_are_never_significant():
+@pytest.mark.parametrize(
+    ("build", "engine"),
+    [(weights.distance_band, autocorrelation.SHARED_TABLE), (weights.kernel, autocorrelation.ESDA)],
+)
+def test_islands_are_never_significant(build, engine):
+    # esda alone would give them the smallest p.
     points = np.r_[np.random.default_rng(0).uniform(0, 10, (60, 2)), [[1e6, 1e6], [2e6, 0]]]
-    matrix = weights.row_standardise(weights.distance_band(points, 3.0))
+    matrix = build(points, 3.0) if build is weights.distance_band else build(points, bandwidth=3.0)
+    matrix = weights.row_standardise(matrix)
     result = autocorrelation.local_moran(np.arange(62.0) ** 3, matrix, permutations=199)
+    assert result.engine == engine
     for array in (result.i, result.lag, result.p, result.z_score):
         assert np.isnan(array[60:]).all()
     assert (result.quadrant[60:] == "").all()
