@@ -6,6 +6,8 @@ global I; with ddof 1 (R's scale(), GeoDa and pygeoda) z Wz is the local I that 
 (n - 1)/n.
 """
 
+import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ import numpy as np
 from scipy import sparse, stats
 
 from .errors import InputError
-from .significance import TWO_SIDED, permutation_p
+from .significance import DIRECTED, TWO_SIDED, permutation_p
 
 TRANSFORMS = ("none", "log1p", "rank", "winsor")
 WINSOR_PCT = 2.5
@@ -386,8 +388,13 @@ def _esda_p(
 
     progress(0.0, f"Permuting with esda: {permutations:,} permutations of {len(x):,} units")
     graph = Graph.from_sparse(weights)
+    statistic, variables = (Moran_Local, (x,)) if y is None else (Moran_Local_BV, (x, y))
     options = {"transformation": "O", "permutations": permutations, "keep_simulations": False, "seed": seed}
-    result = Moran_Local(x, graph, **options) if y is None else Moran_Local_BV(x, y, graph, **options)
+    if "alternative" in inspect.signature(statistic).parameters:
+        options["alternative"] = DIRECTED  # which older versions know alone
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        result = statistic(*variables, graph, **options)
     # esda counts the smaller tail and adds 1.
     tail = np.rint(result.p_sim * (permutations + 1)) - 1
     return permutation_p(tail, tail, permutations, alternative)
