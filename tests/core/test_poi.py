@@ -219,6 +219,13 @@ def test_temperature_undoes_overconfidence():
     assert evaluation.temperature(3 * scores, labels) == pytest.approx(3, rel=0.08)
 
 
+def test_few_right_names_are_no_certainty():
+    # Ten names, all right by a margin of 1 over the other class: p is the share of 11.5 in 12 names.
+    scores, labels = np.tile([1.0, 0.0], (10, 1)), np.zeros(10, dtype=int)
+    chance = evaluation.softmax(scores, evaluation.temperature(scores, labels))[0, 0]
+    assert chance == pytest.approx(11.5 / 12, abs=1e-3)
+
+
 def test_quality_by_hand():
     # true 0 0 1 1, predicted 0 1 1 1: accuracy 3/4; class 0: precision 1, recall 1/2, f1 2/3; class 1: precision 2/3,
     # recall 1, f1 4/5; macro-F1 11/15.

@@ -133,6 +133,16 @@ def test_rounds_within_one_standard_error_are_as_good():
     assert not network._as_good(np.array([0.2, 1.2, 0.2, 1.2]), state)
 
 
+def test_thinning_keeps_the_ends_and_short_rows():
+    rows = [[2, *range(10, 40), 3], [2, 7, 8, 3]]
+    thinned = network._thinned(rows, 0.5, [0, 1])
+    assert thinned[1] == rows[1]
+    assert (thinned[0][0], thinned[0][-1]) == (2, 3)
+    assert 5 < len(thinned[0]) < 28
+    assert set(thinned[0]) <= set(rows[0])
+    assert network._thinned(rows, 0.0, [0, 1]) == rows
+
+
 def test_batches_hold_each_name_once_and_are_alike_in_length():
     lengths = list(np.random.default_rng(0).integers(3, 30, 500))
     batches = network._batches(lengths, 16, [0, 1])

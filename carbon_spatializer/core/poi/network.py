@@ -18,6 +18,7 @@ from . import evaluation
 TRAINED = ("all", "last", "head")
 _ROUND_STEPS = 400  # a long epoch is validated, and can be resumed, more than once
 _TOKENS_PER_BATCH = 4096
+_SHORT = 4  # tokens, with those for begin and end
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 _BATCHES_PER_POOL = 8  # names of this many batches are sorted by length together
 
@@ -36,6 +37,7 @@ class Training:
     max_length : tokens per name.
     warm_up : share of the steps in which the rate rises; afterwards it falls along a cosine.
     label_smoothing : share of the target spread over all classes.
+    token_dropout : chance of each token to be left out of a training step, so that no single word decides.
     class_weights : weight of each class in the loss, in the order of the classes; None weighs all alike.
     new_embeddings : whether characters were added to the vocabulary; all embeddings then learn at the new rate.
     """
@@ -43,12 +45,13 @@ class Training:
     trained: str = "all"
     learning_rate: float | None = None
     new_learning_rate: float = 1e-3
-    epochs: int = 8
+    epochs: int = 10
     patience: int = 4
     batch_size: int = 32
     max_length: int = 32
     warm_up: float = 0.1
     label_smoothing: float = 0.05
+    token_dropout: float = 0.15
     weight_decay: float = 0.01
     seed: int = 0
     class_weights: tuple[float, ...] | None = None
@@ -206,7 +209,8 @@ def train(
         batches = _batches([len(ids) for ids in tokens], settings.batch_size, [settings.seed, epoch])
         for step in range(state.step, min(state.step + round_steps, (epoch + 1) * per_epoch)):
             chosen = batches[step % per_epoch]
-            ids, mask = _padded([tokens[index] for index in chosen], pad, device)
+            thinned = _thinned([tokens[index] for index in chosen], settings.token_dropout, [settings.seed, step])
+            ids, mask = _padded(thinned, pad, device)
             target = torch.from_numpy(labels[chosen]).to(device)
             loss = loss_of(model(input_ids=ids, attention_mask=mask).logits, target)
             optimizer.zero_grad(set_to_none=True)
@@ -271,6 +275,17 @@ def _batches(lengths: list[int], size: int, seed: list[int]) -> list[np.ndarray]
     order = np.concatenate([names[np.argsort(lengths[names], kind="stable")] for names in pools])
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     return [batches[index] for index in random.permutation(len(batches))]
+
+
+def _thinned(rows: list[list[int]], chance: float, seed: list[int]) -> list[list[int]]:
+    """Rows without some of their tokens; the first and last, which mark begin and end, and short rows stay whole."""
+    random = np.random.default_rng(seed)
+    result = []
+    for row in rows:
+        kept = random.random(len(row)) >= chance
+        kept[[0, -1]] = True
+        result.append([token for token, keep in zip(row, kept) if keep] if len(row) > _SHORT else row)
+    return result
 
 
 def _rate(step: int, total: int, warm_up: float) -> float:
