@@ -23,7 +23,7 @@ def patches(points: np.ndarray, radius: float, polygons: np.ndarray) -> np.ndarr
 
     A disc whose every part lies over polygons still leaves its point a patch: the whole disc is kept then.
     """
-    discs = shapely.buffer(points, radius)
+    discs = shapely.buffer(points, radius, quad_segs=16)
     free = discs.copy()
     if len(polygons):
         disc, polygon = shapely.STRtree(polygons).query(discs, predicate="intersects")
