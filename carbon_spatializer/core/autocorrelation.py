@@ -169,7 +169,7 @@ def global_moran(
     """
     z = standardise(x)
     z_lagged = z if y is None else standardise(y)
-    _require_links(weights)
+    _require_pattern(weights)
     rng = np.random.default_rng(seed)
     scale = 1 / weights.sum()  # n / S0 / z'z with z'z = n
     # Sums of products by einsum, since the threads of BLAS cost more than they bring for vectors.
@@ -256,7 +256,7 @@ def local_moran(
     """
     z = standardise(x, ddof)
     z_lagged = z if y is None else standardise(y, ddof)
-    _require_links(weights)
+    _require_pattern(weights)
     lag = weights @ z_lagged
     island = np.diff(weights.indptr) == 0
     if has_flat_rows(weights):
@@ -400,10 +400,18 @@ def _esda_p(
     return permutation_p(tail, tail, permutations, alternative)
 
 
-def _require_links(weights: sparse.csr_array) -> None:
+def _require_pattern(weights: sparse.csr_array) -> None:
+    """Refuse weights under which every arrangement of the values has the same statistic."""
+    n = weights.shape[0]
     if weights.nnz == 0:
         raise InputError(
             "weights",
             "no unit has a neighbour",
             "Choose k nearest neighbours, a longer distance, or a snap tolerance that closes gaps",
+        )
+    if weights.nnz == n * (n - 1) and np.ptp(weights.data) <= _TIE * weights.data.max():
+        raise InputError(
+            "weights",
+            f"each of the {n:,} units has all others as its neighbours, so that no arrangement differs",
+            "Choose fewer neighbours or a shorter distance",
         )

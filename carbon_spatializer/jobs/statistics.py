@@ -24,6 +24,7 @@ _CATEGORY = "cat_"
 _MOST_GROUPS = 200
 # Corrected significance hangs on small p values, which need many permutations; esda's time grows with them.
 _PERMUTATIONS = {autocorrelation.SHARED_TABLE: 99_999, autocorrelation.ESDA: 999}
+_MOST_NAMED = 20
 _MOST_PERMUTATIONS = 10_000_000
 _SQUARE_METRES_PER_HECTARE = 1e4
 
@@ -515,8 +516,10 @@ def _warn_of_left_out(run: Run, result_table: pd.DataFrame, data: _Data, errors:
                 "no value" if data.divide_by == data.second_divide_by == "none" else "no value or nothing to divide by"
             )
             run.warning(f"{row.variable}: {row.missing:,} of {row.units:,} units have {why}; they take no part.")
-    for name, error in errors.items():
+    for name, error in list(errors.items())[:_MOST_NAMED]:
         run.warning(f"{name} was not tested: {error.problem}.")
+    if len(errors) > _MOST_NAMED:
+        run.warning(f"{len(errors) - _MOST_NAMED:,} more were not tested; the note in the table says why.")
 
 
 def _global_sentence(first: pd.Series, result_table: pd.DataFrame, second_field: str | None, test: str) -> str:

@@ -360,12 +360,14 @@ def test_seed_repeats_and_changes_the_draws():
     assert (runs[0] != runs[2]).any()
 
 
-def test_everybody_is_everybodys_neighbour():
-    # k = n - 1: each arrangement has the same sum, nothing can be significant.
+def test_almost_everybody_is_everybodys_neighbour():
+    # k = n - 2: the sum misses one value only, which is equally likely any of the others'.
     n = 12
-    matrix = weights.nearest(np.random.default_rng(0).uniform(size=(n, 2)), n - 1)
-    result = autocorrelation.local_moran(np.arange(n) ** 2.0, matrix, permutations=99)
-    assert (result.p == 1).all()
+    matrix = weights.nearest(np.arange(2.0 * n).reshape(n, 2), n - 2)
+    values = np.arange(n) ** 2.0
+    result = autocorrelation.local_moran(values, matrix, permutations=99_999, alternative="directed")
+    # Unit 0 misses unit 11, the highest: its sum is the lowest of 11 possible ones.
+    assert result.p[0] == pytest.approx(1 / 11, abs=0.005)
 
 
 @settings(deadline=None, max_examples=25)
@@ -411,6 +413,10 @@ NONE = sparse.csr_array((144, 144))
     [
         (lambda: autocorrelation.local_moran(clustered(12), NONE), "Parameter weights: no unit has a neighbour"),
         (lambda: autocorrelation.global_moran(clustered(12), NONE), "Parameter weights: no unit has a neighbour"),
+        (
+            lambda: autocorrelation.global_moran(np.arange(12.0), weights.nearest(np.arange(24.0).reshape(12, 2), 11)),
+            "Parameter weights: each of the 12 units has all others as its neighbours",
+        ),
         (lambda: autocorrelation.local_moran(np.full(144, 0.1), lattice(12)), "all 144 values are equal (0.1)"),
         (lambda: autocorrelation.global_moran(np.ones(3), PATH[:3, :3]), "3 units with values are too few"),
         (lambda: autocorrelation.local_moran(clustered(12), lattice(12), ddof=2), "Parameter ddof: 2 is unknown"),

@@ -421,6 +421,10 @@ REFUSED = {
     "no k": ({"weights": "nearest", "k": 0}, "k: 0 is not a number of neighbours"),
     "no distance": ({"weights": "distance", "distance_m": 0.0}, "distance_m: 0.0 is not a positive distance"),
     "short distance": ({"weights": "distance", "distance_m": 5.0}, "weights: no unit has a neighbour"),
+    "all neighbours": (
+        {"weights": "nearest", "k": 99},
+        "weights: each of the 100 units has all others as its neighbours",
+    ),
     "unknown kernel": ({"weights": "kernel", "kernel": "cone"}, "kernel: 'cone' is unknown"),
     "negative snap": ({"snap_m": -1.0}, "snap_m: -1.0 is not a distance"),
     "no file": ({"weights": "file"}, "weights_file: the file '' does not exist. Choose a .gal or .gwt file"),
