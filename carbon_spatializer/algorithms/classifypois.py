@@ -33,7 +33,8 @@ The features with<ul>
 <li><b>manufacturing</b>: the probability of all manufacturing classes together;</li>
 <li><b>top3</b>: the three likeliest classes with their probabilities;</li>
 <li><b>review</b>: true where the probability is below the threshold, or there is no name;</li>
-<li>with wide output <b>p_</b>code: the probability of each class.</li></ul>
+<li>with wide output <b>p_</b>code: the probability of each class; classes far less likely than the likeliest one are
+0 and the others are scaled to sum to 1 (see the least ratio).</li></ul>
 Each distinct name is classified once.
 <h3>Emissions to points</h3>
 The rules table makes <i>Allocate to parcels</i> share out each industry's emissions (sector industry, subsector = class
@@ -46,6 +47,7 @@ likeliest class; then choose class_code as the category field of the POIs."""
     MODEL = "MODEL"
     THRESHOLD = "THRESHOLD"
     WIDE = "WIDE"
+    LEAST_RATIO = "LEAST_RATIO"
     CLASSIFIER = "CLASSIFIER"
     DEVICE = "DEVICE"
     OUTPUT = "OUTPUT"
@@ -90,6 +92,19 @@ likeliest class; then choose class_code as the category field of the POIs."""
         self.add(
             QgsProcessingParameterBoolean(self.WIDE, self.tr("Wide output: a probability field for each class"), False),
             "Needed for allocation by probabilities.",
+        )
+        self.add(
+            QgsProcessingParameterNumber(
+                self.LEAST_RATIO,
+                self.tr("Least ratio to the likeliest class"),
+                Qgis.ProcessingNumberParameterType.Double,
+                0.5,
+                minValue=0,
+                maxValue=1,
+            ),
+            "Less likely classes are 0 in the wide output: else the small probabilities of many shops outweigh the "
+            "large ones of a few factories. 0 keeps all probabilities; 1 keeps the likeliest class only.",
+            advanced=True,
         )
         self.add(
             QgsProcessingParameterEnum(
@@ -138,6 +153,7 @@ likeliest class; then choose class_code as the category field of the POIs."""
             "text_field": self.parameterAsString(parameters, self.TEXT_FIELD, context),
             "model": self.parameterAsFile(parameters, self.MODEL, context),
             "threshold": self.parameterAsDouble(parameters, self.THRESHOLD, context),
+            "least_ratio": self.parameterAsDouble(parameters, self.LEAST_RATIO, context),
             "wide": self.parameterAsBoolean(parameters, self.WIDE, context),
             "classifier": self._CLASSIFIERS[self.parameterAsEnum(parameters, self.CLASSIFIER, context)],
             "device": self._DEVICES[self.parameterAsEnum(parameters, self.DEVICE, context)],

@@ -10,7 +10,7 @@ import pyogrio
 
 from ..core.errors import InputError
 from ..core.poi import evaluation, network, training
-from ..core.poi.classifier import KINDS, Classifier, average, classify
+from ..core.poi.classifier import KINDS, Classifier, average, classify, weights
 from ..core.poi.taxonomy import Taxonomy, clean, keyword_rules
 from . import checks, layers, poimodel, poireport
 from .run import Run
@@ -201,6 +201,7 @@ def classify_pois(
     classifier: str | None = None,
     threshold: float = 0.5,
     wide: bool = False,
+    least_ratio: float = 0.5,
     device: str = "auto",
     rules: str | None = None,
 ) -> dict:
@@ -216,6 +217,8 @@ def classify_pois(
     classifier : ``bert``, ``tfidf`` or ``average`` in place of the one that the training chose.
     threshold : probability below which a name is flagged for review.
     wide : add a field ``p_<code>`` with the probability of each class, for allocation by expected values.
+    least_ratio : of a class's probability to that of the likeliest one, for the wide fields: less likely classes are 0
+        there, and the others are scaled to sum to 1. 0 keeps all probabilities as they are.
     device : ``auto``, ``cpu`` or ``cuda``.
     rules : table for ``allocatetoparcels`` that sends each class's emissions to its points: by the fields of ``wide``,
         else by class. It has one row per manufacturing class, whose code is the subsector.
@@ -225,6 +228,7 @@ def classify_pois(
     ``names``, ``distinct_names``, ``review`` and ``manufacturing``: numbers of rows.
     """
     checks.between(threshold, 0.0, 1.0, "threshold")
+    checks.between(least_ratio, 0.0, 1.0, "least_ratio")
     if classifier is not None:
         checks.one_of(classifier, KINDS, "classifier")
     run.progress(0.0, "Loading the model")
@@ -250,7 +254,7 @@ def classify_pois(
     columns = {name: made[name].to_numpy() for name in made}
     fields = {code: f"p_{code}" for code in trained.taxonomy.codes}
     if wide:
-        columns |= {field: probabilities[:, index] for index, field in enumerate(fields.values())}
+        columns |= dict(zip(fields.values(), weights(probabilities, least_ratio).T))
     run.progress(0.92, "Writing")
     layers.write_layer(layers.with_columns(frame, columns, "input", run), run.stage(output, "output"))
     if rules:

@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 
 from carbon_spatializer.core.errors import InputError
 from carbon_spatializer.core.poi import evaluation, linear, training
-from carbon_spatializer.core.poi.classifier import Classifier, average, classify
+from carbon_spatializer.core.poi.classifier import Classifier, average, classify, weights
 from carbon_spatializer.core.poi.taxonomy import Taxonomy, clean, keyword_rules
 
 DATA = Path(__file__).parents[2] / "carbon_spatializer" / "data"
@@ -288,6 +288,14 @@ def test_classify_by_hand():
     assert table["top3"].tolist() == ["A1 0.500; B2 0.300; NM 0.200", "NM 0.600; A1 0.200; B2 0.200", ""]
     assert table["review"].tolist() == [True, False, True]
     assert np.isnan(table["probability"].iloc[2])
+
+
+def test_weights_by_hand():
+    chances = np.array([[0.5, 0.3, 0.2], [0.9, 0.06, 0.04], [np.nan] * 3])
+    assert weights(chances, 0.5)[:2] == pytest.approx(np.array([[5 / 8, 3 / 8, 0], [1, 0, 0]]))
+    assert weights(chances, 0.0)[:2] == pytest.approx(chances[:2])
+    assert weights(chances, 1.0)[0].tolist() == [1, 0, 0]
+    assert np.isnan(weights(chances, 0.5)[2]).all()
 
 
 def test_two_classes_have_a_top_two():

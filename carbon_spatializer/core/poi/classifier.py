@@ -80,6 +80,24 @@ def average(parts: dict[str, np.ndarray], weight: float) -> np.ndarray:
     return weight * parts["bert"] + (1 - weight) * parts["tfidf"]
 
 
+def weights(probabilities: np.ndarray, least_ratio: float) -> np.ndarray:
+    """Probabilities as weights for sharing out emissions: classes far less likely than the likeliest one get 0.
+
+    Without this the small probabilities of thousands of shops outweigh the large ones of a few factories.
+
+    Parameters
+    ----------
+    least_ratio : least ratio to the likeliest class's probability, from 0 (all count) to 1 (the likeliest class only).
+
+    Returns
+    -------
+    shape (names, classes); rows sum to 1, or are nan.
+    """
+    kept = np.where(probabilities >= least_ratio * probabilities.max(axis=1, keepdims=True), probabilities, 0.0)
+    kept[np.isnan(probabilities).any(axis=1)] = np.nan
+    return kept / kept.sum(axis=1, keepdims=True)
+
+
 def classify(probabilities: np.ndarray, taxonomy: Taxonomy, threshold: float) -> pd.DataFrame:
     """What the probabilities say about each name.
 
