@@ -205,11 +205,11 @@ def _map(frame: gpd.GeoDataFrame, units: np.ndarray, cluster: np.ndarray) -> Fig
     axes = figure.subplots()
     points = len(frame) > _MOST_POLYGONS_DRAWN or bool((shapely.get_dimensions(geometry.array) == 0).all())
     places = shapely.get_coordinates(shapely.centroid(np.asarray(geometry.array))) if points else None
-    size = np.clip(60_000 / len(frame), 0.3, 30)
+    size = np.clip(250_000 / len(frame), 0.5, 8)  # in square points, so that evenly spread units just fill the map
     colours = COLOURS | {_OTHERS: "#fcfcfc"}
     if points:
         # Points have no outline, so that they need more contrast with the paper.
-        colours |= {NOT_SIGNIFICANT: "#cccccc", _OTHERS: "#eeeeee"}
+        colours |= {NOT_SIGNIFICANT: "#d9d9d9", _OTHERS: "#f0f0f0"}
     # Clusters last, so that they lie on top.
     for name in (_OTHERS, NOT_TESTED, NO_NEIGHBOURS, NOT_SIGNIFICANT, *CLUSTERS[::-1]):
         chosen = labels == name
