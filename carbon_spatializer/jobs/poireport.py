@@ -121,7 +121,8 @@ def _calibration_figure(reliability: pd.DataFrame) -> Figure:
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
     axes.plot(reliability["confidence"], reliability["right"], marker="o", color="tab:blue", label="test names")
     for row in reliability.itertuples():
-        axes.annotate(f"{row.names:,}", (row.confidence, row.right), xytext=(4, -10), textcoords="offset points")
+        side = "right" if row.confidence > 0.9 else "left"
+        axes.annotate(f"{row.names:,}", (row.confidence, row.right), (0, -14), textcoords="offset points", ha=side)
     axes.set(xlabel="Mean probability", ylabel="Share that is right", xlim=(0, 1), ylim=(0, 1))
     axes.set_title("Calibration (with the number of names)")
     axes.legend()
