@@ -58,7 +58,8 @@ out of them. A point on the border of two parcels goes to the first."""
     OUTPUTS = {OUTPUT: "output", TABLE: "table"}
 
     def initAlgorithm(self, configuration=None):
-        source, kind = QgsProcessing.SourceType, Qgis.ProcessingFieldParameterDataType
+        source = QgsProcessing.SourceType
+        field = Qgis.ProcessingFieldParameterDataType
         whole, real = Qgis.ProcessingNumberParameterType.Integer, Qgis.ProcessingNumberParameterType.Double
         self.add(
             QgsProcessingParameterFeatureSource(self.POIS, self.tr("Classified POIs"), [source.TypeVectorPoint]),
@@ -72,7 +73,7 @@ out of them. A point on the border of two parcels goes to the first."""
         )
         self.add(
             QgsProcessingParameterField(
-                self.CLASS_FIELD, self.tr("Field with the class"), "class_code", self.POIS, kind.Any
+                self.CLASS_FIELD, self.tr("Field with the class"), "class_code", self.POIS, field.Any
             ),
             "Class code of each point.",
         )
@@ -82,7 +83,7 @@ out of them. A point on the border of two parcels goes to the first."""
                 self.tr("Land use of the parcels, to compare with"),
                 None,
                 self.PARCELS,
-                kind.Any,
+                field.Any,
                 optional=True,
             ),
             "Without it, and without a reference layer, nothing is compared.",
@@ -108,7 +109,7 @@ out of them. A point on the border of two parcels goes to the first."""
                 self.tr("Field with the probability"),
                 "probability",
                 self.POIS,
-                kind.Numeric,
+                field.Numeric,
                 optional=True,
             ),
             "Weighs the points where industries compete for a parcel. Without it each counts 1.",

@@ -73,6 +73,7 @@ def train_poi_classifier(
     class_weights : ``none``, ``sqrt`` or ``balanced``.
     test_share, validation_share : shares of the names; neither takes part in learning the weights.
     minimum_names : classes with fewer distinct names are left out.
+    seed : of the split, the order of the names and the dropout.
     device : ``auto``, ``cpu`` or ``cuda``.
     report : HTML file.
 

@@ -162,6 +162,9 @@ def write(classifier: Classifier, folder: Path, about: dict, report: dict) -> No
         "max_length": classifier.max_length,
     }
     layers.write_json(content | about, new / _MODEL)
+    for weights in new.rglob("*.safetensors"):
+        # safetensors lets only the owner read; a model may be shared.
+        shutil.copymode(new / _MODEL, weights)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(new, folder)
 
@@ -274,17 +277,22 @@ class Checkpoints:
 
     def resume(self) -> State | None:
         """The state of an interrupted training of the same data and settings; any other is cleared away."""
+        state = self._state() if (self._training / _STATE).is_file() and best_checkpoint(self.folder) else None
+        if state is None:
+            shutil.rmtree(self._training, ignore_errors=True)
+        return state
+
+    def _state(self) -> State | None:
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(self._training / _STATE, "pt") as file:
                 kept = json.loads(file.metadata()["state"])
-                if kept.pop("fingerprint") == self._fingerprint and best_checkpoint(self.folder):
-                    return State(**kept, tensors={name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+                if kept.pop("fingerprint") != self._fingerprint:
+                    return None
+                return State(**kept, tensors={name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-            pass
-        shutil.rmtree(self._training, ignore_errors=True)
-        return None
+            return None
 
     def keep_best(self, classifier: Classifier, about: dict, report: dict) -> None:
         """Keep a classifier as the best so far."""

@@ -122,7 +122,9 @@ def classify(probabilities: np.ndarray, taxonomy: Taxonomy, threshold: float) ->
             "class_code": np.where(known, codes[best], ""),
             "class_name": np.where(known, titles[best], ""),
             "probability": np.where(known, chance, np.nan),
-            "manufacturing": np.where(known, filled @ np.array(taxonomy.manufacturing, dtype=float), np.nan),
+            "manufacturing": np.where(
+                known, np.minimum(filled @ np.array(taxonomy.manufacturing, dtype=float), 1.0), np.nan
+            ),
             "top3": np.where(known, np.array(text, dtype=object), ""),
             "review": ~known | (chance < threshold),
         }
