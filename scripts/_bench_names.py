@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from carbon_spatializer.core.poi import evaluation, network, training  # noqa: E402
-from carbon_spatializer.core.poi.classifier import Classifier, average  # noqa: E402
+from carbon_spatializer.core.poi.classifier import Classifier  # noqa: E402
 from carbon_spatializer.core.poi.taxonomy import Taxonomy, clean  # noqa: E402
 from carbon_spatializer.jobs import poimodel  # noqa: E402
 
@@ -125,12 +125,11 @@ def run_fold(names, labels, taxonomy, learning, test, settings) -> dict:
     best: dict = {}
 
     def keep(classifier: Classifier, _qualities: dict) -> None:
-        best.update(classifier.parts(unseen), auto=classifier.kind, weight=classifier.weight)
+        best.update(classifier.parts(unseen), auto=classifier.kind)
 
     training.train(
         names, labels, learning[first], learning[second], taxonomy, keep, "auto", model, tokenizer, chosen, info=print
     )
-    best["average"] = average({kind: best[kind] for kind in ("bert", "tfidf")}, best["weight"])
     return best | {"seconds": time.monotonic() - began}
 
 

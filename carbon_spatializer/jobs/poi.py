@@ -10,7 +10,7 @@ import pyogrio
 
 from ..core.errors import InputError
 from ..core.poi import evaluation, network, training
-from ..core.poi.classifier import KINDS, Classifier, average, classify, weights
+from ..core.poi.classifier import KINDS, Classifier, classify, weights
 from ..core.poi.taxonomy import Taxonomy, clean, keyword_rules
 from . import checks, layers, poimodel, poireport
 from .run import Run
@@ -444,8 +444,6 @@ def _test(
     truth = labels[places[2]]
     count = len(best.taxonomy.codes)
     parts = best.parts(test, device, kind="tfidf" if choice == "tfidf" else "average")
-    if len(parts) > 1:
-        parts["average"] = average(parts, best.weight)
     majority = int(np.bincount(labels[places[0]]).argmax())
     plain = {
         "majority": np.full(len(test), majority),

@@ -200,8 +200,7 @@ def load(
         weight=content["weight_of_bert"],
         max_length=content["max_length"],
     )
-    missing = [half for half in ("bert", "tfidf") if kind in (half, "average") and half not in content["temperatures"]]
-    if missing:
+    if kind not in content["temperatures"]:
         raise InputError("classifier", f"'{kind}' was not trained in '{path}'", f"Use {content['classifier']}")
     halves = content["temperatures"] if whole or kind == "average" else [kind]
     if "tfidf" in halves:

@@ -89,12 +89,11 @@ def _verdict(choice: str, best: Classifier, qualities: dict) -> str:
     """What BERT adds to the baseline, in a sentence."""
     if "bert" not in qualities:
         return "Only the TF-IDF model was trained."
-    gain = qualities["bert"].macro_f1 - qualities["tfidf"].macro_f1
-    text = (
-        f"BERT alone reaches {gain:+.3f} macro-F1 against TF-IDF."
-        if gain >= 0
-        else f"The baseline wins: BERT alone reaches {gain:+.3f} macro-F1 against TF-IDF."
-    )
+    baseline = qualities["tfidf"].macro_f1
+    alone, together = (qualities[kind].macro_f1 - baseline for kind in ("bert", "average"))
+    text = f"Against TF-IDF, macro-F1 changes by {alone:+.3f} with BERT alone and by {together:+.3f} with the average."
+    if max(alone, together) < 0:
+        text = f"The baseline wins. {text}"
     how = "chosen by macro-F1 on the validation names" if choice == "auto" else "chosen by you"
     return f"{text} The classifier in the folder is: {TITLES[best.kind]} ({how}); the others can be used instead."
 

@@ -256,6 +256,8 @@ def test_average_weight_favours_the_better_half():
     assert evaluation.average_weight(good, bad, labels) == pytest.approx(0.8)
     assert evaluation.average_weight(bad, good, labels) == pytest.approx(0.2)
     assert average({"bert": good, "tfidf": bad}, 0.25) == pytest.approx(0.25 * good + 0.375)
+    # 0.6 and 0.4 at the temperature 1/2: squares 0.36 and 0.16, of 0.52
+    assert average({"bert": good, "tfidf": bad}, 0.25, 0.5)[0] == pytest.approx([0.36 / 0.52, 0.16 / 0.52])
 
 
 # Training and classifying without a network ---------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def test_network_folder_has_safetensors_and_no_pickle(table, bert, tmp_path):
     assert report["validation"][result["classifier"]]["macro_f1"] == best["macro_f1"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Learning curve" in page
-    assert "BERT alone reaches" in page
+    assert "with BERT alone and by" in page
 
 
 def test_no_character_of_the_corpus_is_unknown(table, bert, tmp_path):
@@ -356,10 +356,11 @@ def test_each_half_of_an_average_can_be_asked_for(table, bert, tmp_path):
     chances = {}
     for kind in ("bert", "tfidf", "average"):
         _, found = classified(tmp_path, tmp_path / "model", classifier=kind, wide=True, least_ratio=0.0)
-        chances[kind] = found["p_C31"].dropna().to_numpy()
-    weight = json.loads((tmp_path / "model" / "model.json").read_text())["weight_of_bert"]
-    expected = weight * chances["bert"] + (1 - weight) * chances["tfidf"]
-    assert chances["average"] == pytest.approx(expected, abs=1e-6)
+        chances[kind] = found[["p_C15", "p_C31", "p_NM"]].dropna().to_numpy()
+    content = json.loads((tmp_path / "model" / "model.json").read_text())
+    weight, heat = content["weight_of_bert"], content["temperatures"]["average"]
+    powers = (weight * chances["bert"] + (1 - weight) * chances["tfidf"]) ** (1 / heat)
+    assert chances["average"] == pytest.approx(powers / powers.sum(axis=1, keepdims=True), abs=1e-6)
     assert not np.allclose(chances["bert"], chances["tfidf"])
 
 

@@ -22,7 +22,7 @@ class Classifier:
     taxonomy : its classes, in the order of the probabilities' columns.
     kind : ``bert``, ``tfidf``, or ``average`` of both.
     linear, model, tokenizer : the halves; one of them may be missing when the kind does not need it.
-    temperatures : of ``bert`` and ``tfidf``.
+    temperatures : of each kind that was trained.
     weight : of BERT in the average.
     max_length : tokens per name.
     """
@@ -52,7 +52,7 @@ class Classifier:
         result = np.full((len(distinct), len(self.taxonomy.codes)), np.nan)
         chosen = [name for name, good in zip(distinct, usable) if good]
         if chosen:
-            result[usable] = average(self.parts(chosen, device, progress, self.kind), self.weight)
+            result[usable] = self.parts(chosen, device, progress, self.kind)[self.kind]
         return result[places]
 
     def parts(
@@ -62,7 +62,7 @@ class Classifier:
         progress: Callable[[float, str], None] = lambda fraction, text="": None,
         kind: str = "average",
     ) -> dict[str, np.ndarray]:
-        """Calibrated probabilities by ``bert`` and by ``tfidf``, as far as the kind takes them, for clean names."""
+        """Calibrated probabilities of clean names by the kind, and by the halves that it takes."""
         scores = {}
         if kind != "tfidf":
             self.model.to(device)
@@ -70,14 +70,19 @@ class Classifier:
             scores["bert"] = network.logits(self.model, tokens, self.tokenizer.pad_token_id, device, progress)
         if kind != "bert":
             scores["tfidf"] = self.linear.scores(names)
-        return {name: evaluation.softmax(values, self.temperatures[name]) for name, values in scores.items()}
+        parts = {name: evaluation.softmax(values, self.temperatures[name]) for name, values in scores.items()}
+        if kind == "average":
+            parts["average"] = average(parts, self.weight, self.temperatures["average"])
+        return parts
 
 
-def average(parts: dict[str, np.ndarray], weight: float) -> np.ndarray:
-    """The probabilities of the only part, or the weighted mean of BERT's and TF-IDF's."""
-    if len(parts) == 1:
-        return next(iter(parts.values()))
-    return weight * parts["bert"] + (1 - weight) * parts["tfidf"]
+def average(parts: dict[str, np.ndarray], weight: float, temperature: float = 1.0) -> np.ndarray:
+    """The weighted mean of BERT's and TF-IDF's probabilities, calibrated by a temperature of its own.
+
+    The mean of two calibrated probabilities is too low: each side leaves room for what the other one knows.
+    """
+    mean = weight * parts["bert"] + (1 - weight) * parts["tfidf"]
+    return evaluation.softmax(np.log(np.maximum(mean, 1e-12)), temperature)
 
 
 def weights(probabilities: np.ndarray, least_ratio: float) -> np.ndarray:

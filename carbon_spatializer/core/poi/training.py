@@ -71,7 +71,7 @@ def train(
     )
     by_linear = {"tfidf": evaluation.softmax(first.scores(subset[1]), classifier.temperatures["tfidf"])}
     if choice == "tfidf":
-        keep_best(classifier, _qualities(by_linear, 0.5, truth, taxonomy))
+        keep_best(classifier, _qualities(by_linear, truth, taxonomy))
         return network.State()
     tokens = [network.encode(tokenizer, part, settings.max_length) for part in (learned, subset[1])]
 
@@ -79,10 +79,12 @@ def train(
         heat = evaluation.temperature(scores, truth)
         parts = {"bert": evaluation.softmax(scores, heat), **by_linear}
         weight = evaluation.average_weight(parts["bert"], parts["tfidf"], truth)
-        qualities = _qualities(parts, weight, truth, taxonomy)
+        mean = average(parts, weight)
+        temperatures = {**classifier.temperatures, "bert": heat, "average": evaluation.temperature(np.log(mean), truth)}
+        parts["average"] = average(parts, weight, temperatures["average"])
+        qualities = _qualities(parts, truth, taxonomy)
         best = max(KINDS, key=lambda kind: (qualities[kind].macro_f1, kind == "average"))
         kind = best if choice == "auto" else choice
-        temperatures = {**classifier.temperatures, "bert": heat}
         keep_best(replace(classifier, kind=kind, temperatures=temperatures, weight=weight), qualities)
 
     return network.train(
@@ -102,8 +104,5 @@ def train(
     )
 
 
-def _qualities(parts: dict, weight: float, truth: np.ndarray, taxonomy: Taxonomy) -> dict[str, evaluation.Quality]:
-    every = dict(parts)
-    if len(parts) > 1:
-        every["average"] = average(parts, weight)
-    return {kind: evaluation.quality(truth, chances, len(taxonomy.codes)) for kind, chances in every.items()}
+def _qualities(parts: dict, truth: np.ndarray, taxonomy: Taxonomy) -> dict[str, evaluation.Quality]:
+    return {kind: evaluation.quality(truth, chances, len(taxonomy.codes)) for kind, chances in parts.items()}
