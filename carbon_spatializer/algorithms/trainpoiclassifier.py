@@ -49,8 +49,8 @@ A pre-trained BERT (Devlin et al. 2019) is fine-tuned with AdamW, a warm-up and 
 know are added to its vocabulary. Beside it a linear support vector machine learns from TF-IDF of words and characters.
 Both learn from the taxonomy's titles and keywords too. The network's training ends when the loss on validation names
 stops falling; probabilities are calibrated by a temperature on the same names (Guo et al. 2017). <i>Automatic</i> takes
-BERT, TF-IDF or the average of both, whichever has the best macro-F1 on the validation names. The test names take part
-in none of this.
+BERT, TF-IDF or the average of both, whichever has the best macro-F1 on the validation names; the average where these
+are too few to tell. The test names take part in none of this.
 <h3>Cancelling</h3>
 The best model so far and the state of the training stay in the folder, and can be used. Running the tool again with the
 same data, settings and folder goes on from there.

@@ -270,6 +270,17 @@ def trained(**options):
     return kept[-1]
 
 
+def test_automatic_choice_needs_a_clear_difference():
+    def quality(macro_f1, accuracy=0.8):
+        return evaluation.Quality(accuracy, macro_f1, 0, 0, None, None, None)
+
+    qualities = {"bert": quality(0.70), "tfidf": quality(0.73), "average": quality(0.70)}
+    # standard error sqrt(0.8 * 0.2 / 100) = 0.04 of 100 names, and 0.02 of 400
+    assert training.best_kind(qualities, 100) == "average"
+    assert training.best_kind(qualities, 400) == "tfidf"
+    assert training.best_kind(qualities | {"average": quality(0.74)}, 400) == "average"
+
+
 def test_titles_and_keywords_teach_what_no_name_says():
     classifier, qualities = trained()
     assert set(qualities) == {"tfidf"}

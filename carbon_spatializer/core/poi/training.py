@@ -1,5 +1,6 @@
 """Training a classifier of names: the linear model, the network, their calibration, and the choice between them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -37,7 +38,7 @@ def train(
     names, labels : clean names and their classes; see ``taxonomy.clean``.
     training, validation : places of the names to learn from, and of those that early stopping, temperatures, the
         average's weight and the choice rest on. No other name is looked at.
-    choice : ``bert``, ``tfidf``, ``average``, or ``auto``: the one with the best macro-F1 on the validation names.
+    choice : ``bert``, ``tfidf``, ``average``, or ``auto``; see ``best_kind``.
     model, tokenizer : transformers sequence classifier and its tokenizer; not needed for ``tfidf``.
     settings, device, state, keep_state : see ``network.train``.
     with_keywords : learn from the taxonomy's titles and keywords too.
@@ -83,8 +84,7 @@ def train(
         temperatures = {**classifier.temperatures, "bert": heat, "average": evaluation.temperature(np.log(mean), truth)}
         parts["average"] = average(parts, weight, temperatures["average"])
         qualities = _qualities(parts, truth, taxonomy)
-        best = max(KINDS, key=lambda kind: (qualities[kind].macro_f1, kind == "average"))
-        kind = best if choice == "auto" else choice
+        kind = best_kind(qualities, len(truth)) if choice == "auto" else choice
         keep_best(replace(classifier, kind=kind, temperatures=temperatures, weight=weight), qualities)
 
     return network.train(
@@ -102,6 +102,18 @@ def train(
         progress=lambda fraction, text="": progress(0.05 + 0.95 * fraction, text),
         info=info,
     )
+
+
+def best_kind(qualities: dict[str, evaluation.Quality], names: int) -> str:
+    """The kind with the best macro-F1; the average where no other one is better by more than a standard error.
+
+    The average of two classifiers that err on different names is seldom worse than either, and few names cannot tell.
+    The standard error is that of the average's share of right names.
+    """
+    best = max(KINDS, key=lambda kind: qualities[kind].macro_f1)
+    accuracy = qualities["average"].accuracy
+    error = math.sqrt(accuracy * (1 - accuracy) / names)
+    return best if qualities[best].macro_f1 > qualities["average"].macro_f1 + error else "average"
 
 
 def _qualities(parts: dict, truth: np.ndarray, taxonomy: Taxonomy) -> dict[str, evaluation.Quality]:
