@@ -67,7 +67,8 @@ def train_poi_classifier(
     taxonomy : table with classes of the user's own, in place of the scheme; see ``Taxonomy.from_table``.
     use_keywords : learn from the titles and keywords of the taxonomy too, which helps classes with few names.
     base_model : local folder of a transformers model with safetensors; None takes the built-in English MiniLM.
-    classifier : ``auto`` (best macro-F1 on the validation names, see ``training.best_kind``), ``bert``, ``tfidf`` or ``average``.
+    classifier : ``auto`` (by macro-F1 on the validation names, see ``training.best_kind``), ``bert``, ``tfidf`` or
+        ``average``.
     trained : ``all`` layers, the ``last`` two, or the ``head`` only.
     epochs, patience, learning_rate, batch_size, max_length : see ``core.poi.network.Training``.
     class_weights : ``none``, ``sqrt`` or ``balanced``.
