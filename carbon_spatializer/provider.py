@@ -11,8 +11,13 @@ from .algorithms.aggregatetozones import AggregateToZones
 from .algorithms.allocatetoparcels import AllocateToParcels
 from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
+from .algorithms.classifypois import ClassifyPois
 from .algorithms.createsamplecity import CreateSampleCity
+from .algorithms.globalmoransi import GlobalMoransI
+from .algorithms.identifymanufacturingland import IdentifyManufacturingLand
+from .algorithms.localmoransi import LocalMoransI
 from .algorithms.setupenvironment import SetupEnvironment
+from .algorithms.trainpoiclassifier import TrainPoiClassifier
 
 ALGORITHMS = [
     SetupEnvironment,
@@ -22,6 +27,11 @@ ALGORITHMS = [
     AllocateToParcels,
     AggregateToGrid,
     AggregateToZones,
+    TrainPoiClassifier,
+    ClassifyPois,
+    IdentifyManufacturingLand,
+    GlobalMoransI,
+    LocalMoransI,
     CarbonBalanceZoning,
 ]
 

@@ -45,6 +45,8 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
         "0environment": "0 · Set up",
         "1accounting": "1 · Sector accounting",
         "2allocation": "2 · Allocation",
+        "3poi": "3 · POI classification",
+        "5statistics": "5 · Spatial statistics",
         "6zoning": "6 · Carbon-balance zoning",
     }
 

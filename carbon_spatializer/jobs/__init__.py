@@ -20,6 +20,11 @@ JOBS = {
     "allocatetoparcels": ("allocation", "allocate_to_parcels"),
     "aggregatetogrid": ("aggregation", "aggregate_to_grid"),
     "aggregatetozones": ("aggregation", "aggregate_to_zones"),
+    "globalmoransi": ("statistics", "global_morans_i"),
+    "localmoransi": ("statistics", "local_morans_i"),
+    "trainpoiclassifier": ("poi", "train_poi_classifier"),
+    "classifypois": ("poi", "classify_pois"),
+    "identifymanufacturingland": ("manufacturingland", "identify_manufacturing_land"),
     "carbonbalancezoning": ("zoning", "carbon_balance_zoning"),
 }
 

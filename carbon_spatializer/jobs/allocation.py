@@ -102,7 +102,7 @@ def allocate_to_parcels(
     result = allocation.allocate(described, amounts, rule_list, weights, fallback, run.part(0.8, 0.9))
     run.progress(0.9, "Writing the parcels")
     made = _columns(result, described.area_m2)
-    layers.write_layer(_with_columns(run, frame, made), run.stage(output, "output"))
+    layers.write_layer(layers.with_columns(frame, made, "parcels", run), run.stage(output, "output"))
     if ledger:
         layers.write_layer(result.ledger, run.stage(ledger, "ledger"))
     return _report(run, result, made)
@@ -218,15 +218,6 @@ def _columns(result: allocation.Allocation, area_m2: np.ndarray) -> dict[str, np
         "rule": result.rule.astype(object),
         "fallback_t": result.fallback_t,
     }
-
-
-def _with_columns(run: Run, frame: gpd.GeoDataFrame, made: dict) -> gpd.GeoDataFrame:
-    """The parcels' own fields and the new ones; a field that has the name of a new one gives way."""
-    taken = {name.casefold() for name in made}
-    replaced = [name for name in frame.columns if name.casefold() in taken]
-    if replaced:
-        run.warning(f"parcels: the fields {', '.join(replaced)} are replaced by the result's.")
-    return frame.drop(columns=replaced).assign(**made)
 
 
 def _report(run: Run, result: allocation.Allocation, made: dict) -> dict:

