@@ -130,3 +130,9 @@ virtual_environment() {
         printf '%s\n' "$stamp" >"$folder/complete"
     fi
 }
+
+# The environment of the tests and benchmarks: all that the worker needs, and the tools of the checks.
+test_environment() {
+    local requirements=carbon_spatializer/requirements
+    virtual_environment "$build/test-env" -- -r $requirements/deep.txt -r $requirements/base.txt -r tests/requirements.txt
+}
