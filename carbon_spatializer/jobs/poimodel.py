@@ -79,8 +79,9 @@ def load_network(path: Path, parameter: str, classes: tuple[str, ...] | None = N
             "ignore_mismatched_sizes": True,
         }
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(path), **options)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        # A folder has no revision to pin, and local_files_only keeps the hub out.
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(path), **options)  # nosec B615
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(  # nosec B615
             str(path), use_safetensors=True, **options, **head
         )
     except Exception as error:

@@ -267,22 +267,22 @@ def _as_good(losses: np.ndarray, state: State) -> bool:
 
 def _batches(lengths: list[int], size: int, seed: list[int]) -> list[np.ndarray]:
     """The names of each step of an epoch: random, but alike in length within a batch, which spares padding."""
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(lengths))
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(lengths))
     lengths = np.asarray(lengths)
     pool = size * _BATCHES_PER_POOL
     pools = [order[start : start + pool] for start in range(0, len(order), pool)]
     order = np.concatenate([names[np.argsort(lengths[names], kind="stable")] for names in pools])
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return [batches[index] for index in random.permutation(len(batches))]
+    return [batches[index] for index in generator.permutation(len(batches))]
 
 
 def _thinned(rows: list[list[int]], chance: float, seed: list[int]) -> list[list[int]]:
     """Rows without some of their tokens; the first and last, which mark begin and end, and short rows stay whole."""
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     result = []
     for row in rows:
-        kept = random.random(len(row)) >= chance
+        kept = generator.random(len(row)) >= chance
         kept[[0, -1]] = True
         result.append([token for token, keep in zip(row, kept) if keep] if len(row) > _SHORT else row)
     return result
