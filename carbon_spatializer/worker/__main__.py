@@ -182,4 +182,8 @@ def _job_help(job: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written; giving the memory back piece by piece would only keep the user waiting.
+    os._exit(status)
