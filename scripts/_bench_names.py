@@ -26,7 +26,7 @@ from carbon_spatializer.jobs import poimodel  # noqa: E402
 
 OUTPUT = PROJECT / "bench-output"
 TABLES = PROJECT / "carbon_spatializer" / "data"
-FOLDS, SEED, VALIDATION_SHARE = 5, 0, 0.1
+FOLDS, VALIDATION_SHARE = 5, 0.1
 # Taxonomy, file, name, class, least names of a class, and settings that differ from the tool's defaults. Characters
 # that the network never met learn in fewer epochs at a higher rate than words it knows.
 CASES = {
@@ -46,6 +46,7 @@ DUPLICATES = 0.3
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", help="default: all three")
+    parser.add_argument("--seed", type=int, default=0, help="of the folds and of the training (default: 0)")
     parser.add_argument("--threads", type=int, help="of torch; default: all cores")
     parser.add_argument("--names", type=int, default=100_000, help="to classify (speed)")
     parser.add_argument(
@@ -59,9 +60,9 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     for what in options.what or ["us", "cn", "speed"]:
         if what == "speed":
-            speed(options.names, options.pipeline_names)
+            speed(options.names, options.pipeline_names, options.seed)
         else:
-            quality(what, options.with_others)
+            quality(what, options.with_others, options.seed)
     return 0
 
 
@@ -79,19 +80,19 @@ def load(case: str, with_others: bool = False) -> tuple[list[str], np.ndarray, T
     return clean(table[name][kept]), places[labels[kept]], taxonomy.subset(np.flatnonzero(wanted)), settings
 
 
-def quality(case: str, with_others: bool) -> None:
+def quality(case: str, with_others: bool, seed: int) -> None:
     from sklearn.model_selection import StratifiedKFold
 
     names, labels, taxonomy, settings = load(case, with_others)
-    folder = OUTPUT / f"names_{case}{'_with_others' if with_others else ''}"
+    folder = OUTPUT / f"names_{case}{'_with_others' if with_others else ''}_seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{case}: {len(names):,} names in {len(taxonomy.codes)} classes", flush=True)
     rows, together = [], {}
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(names, labels)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(names, labels)
     for fold, (learning, test) in enumerate(folds):
         kept = folder / f"fold{fold}.npz"
         if not kept.exists():
-            np.savez(kept, **run_fold(names, labels, taxonomy, learning, test, settings))
+            np.savez(kept, **run_fold(names, labels, taxonomy, learning, test, settings, seed))
         with np.load(kept) as found:
             auto = str(found["auto"])
             parts = {kind: found[kind] for kind in ("tfidf", "bert", "average")}
@@ -110,17 +111,17 @@ def quality(case: str, with_others: bool) -> None:
     print(f"{case}, mean of {FOLDS} folds:\n{means.to_string()}", flush=True)
 
 
-def run_fold(names, labels, taxonomy, learning, test, settings) -> dict:
+def run_fold(names, labels, taxonomy, learning, test, settings, seed: int) -> dict:
     """Probabilities of the test names by each kind of classifier, and the kind that the validation names chose."""
     import torch
 
     began = time.monotonic()
-    first, second, _ = evaluation.stratified_split(labels[learning], 0, VALIDATION_SHARE, SEED)
-    torch.manual_seed(SEED)
+    first, second, _ = evaluation.stratified_split(labels[learning], 0, VALIDATION_SHARE, seed)
+    torch.manual_seed(seed)
     tokenizer, model = poimodel.load_network(poimodel.base_model(None), "base_model", taxonomy.codes)
     # The vocabulary grows by the characters of the names to learn from alone.
     added = network.extend(tokenizer, model, [names[place] for place in learning])
-    chosen = network.Training(seed=SEED, new_embeddings=added > 0, **settings)
+    chosen = network.Training(seed=seed, new_embeddings=added > 0, **settings)
     unseen = [names[place] for place in test]
     best: dict = {}
 
@@ -145,12 +146,12 @@ def binary(taxonomy: Taxonomy, measured: evaluation.Quality) -> dict:
     }
 
 
-def speed(count: int, sample: int) -> None:
+def speed(count: int, sample: int, seed: int) -> None:
     """Time for all names by the classifier, and for a sample of them by the pipeline."""
     import transformers
 
     names, labels, taxonomy, _ = load("us")
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     folder = Path(os.environ.get("CARBON_SPATIALIZER_DATA") or PROJECT.parent / "shared" / "data") / "poi_names"
     cities = clean(pd.read_csv(folder / "ghgrp2020_manufacturing.csv", dtype=str)["City"].dropna().unique())
     distinct = {
