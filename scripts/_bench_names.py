@@ -1,4 +1,4 @@
-"""The measuring part of scripts/bench_names, on real names (US facilities with NAICS codes, Chinese listed companies
+"""The measuring part of scripts/bench names, on real names (US facilities with NAICS codes, Chinese listed companies
 with GB/T 4754 codes; CARBON_SPATIALIZER_DATA or ../shared/data).
 
 quality: 5 folds. Test folds take no part in any choice: features, temperatures, weights, stopping and the kind of

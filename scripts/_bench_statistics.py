@@ -1,4 +1,4 @@
-"""The measuring part of scripts/bench_statistics: weights and local Moran's I of irregular cells, from geometries in
+"""The measuring part of scripts/bench statistics: weights and local Moran's I of irregular cells, from geometries in
 memory to p values, against libpysal's Graph and esda; and the whole job on a million cells, GeoPackage in and out.
 
 Each measurement is a process of its own, so that its peak memory is its own. Loading the libraries is not counted.

@@ -52,7 +52,7 @@ def test_no_source_of_the_suite(tmp_path):
     assert run.stdout == ""
 
 
-@pytest.mark.parametrize("script", ["demo", "test", "package", "render", "_common.sh", "../.ci/run"])
+@pytest.mark.parametrize("script", ["demo", "test", "package", "render", "bench", "_common.sh", "../.ci/run"])
 def test_scripts_are_complete(script):
     """Runnable ones are executable, shell scripts parse, and none names a host."""
     file = PROJECT / "scripts" / script
