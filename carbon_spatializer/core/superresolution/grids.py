@@ -2,18 +2,22 @@
 
 import numpy as np
 
+REACH = 2  # coarse cells that cubic convolution, and the filling of missing values before it, look away
+
 
 def coarsened(fine: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
     """Blocks of factor x factor cells as sums of totals or means of densities; NaN where a cell of the block is NaN.
 
     Rows and columns that do not fill a block are left out.
     """
-    raise NotImplementedError
+    blocks = _blocks(fine, factor)
+    return blocks.sum(axis=(1, 3)) if quantity == "total" else blocks.mean(axis=(1, 3))
 
 
 def area_weighting(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
     """Every cell shared equally among its parts."""
-    raise NotImplementedError
+    fine = repeated(tile, factor)
+    return fine / factor**2 if quantity == "total" else fine
 
 
 def bicubic(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
@@ -21,9 +25,61 @@ def bicubic(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarra
 
     Missing neighbours and what lies beyond the edge are filled from the valid cells nearby. Not conserving.
     """
-    raise NotImplementedError
+    around = filled(np.pad(tile, REACH, constant_values=np.nan))
+    for _ in range(2):  # along the columns, then along the rows
+        lines = len(around) - 2 * REACH
+        fine = np.zeros((lines, factor, around.shape[1]))
+        for part in range(factor):
+            offset = (part + 0.5) / factor - 0.5
+            for step in range(-REACH, REACH + 1):
+                fine[:, part] += _keys(step - offset) * around[REACH + step : REACH + step + lines]
+        around = fine.reshape(lines * factor, -1).T
+    fine = np.where(np.isnan(repeated(tile, factor)), np.nan, np.maximum(around, 0))
+    return fine / factor**2 if quantity == "total" else fine
 
 
 def conserved(fine: np.ndarray, tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
     """The fine values scaled so that each block has its coarse value again; spread equally where the block is zero."""
-    raise NotImplementedError
+    sums = coarsened(fine, factor, quantity)
+    positive = sums > 0
+    ratio = np.divide(tile, sums, out=np.zeros_like(sums), where=positive)
+    return np.where(repeated(positive, factor), fine * repeated(ratio, factor), area_weighting(tile, factor, quantity))
+
+
+def repeated(tile: np.ndarray, factor: int) -> np.ndarray:
+    """Every cell factor x factor times."""
+    return tile.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def filled(tile: np.ndarray) -> np.ndarray:
+    """NaN within ``REACH`` cells of valid ones replaced by the mean of their valid neighbours; zero farther away."""
+    tile = np.array(tile, dtype=np.float64)
+    for _ in range(REACH):
+        missing = np.isnan(tile)
+        if not missing.any():
+            return tile
+        sums = _sums_of_nine(np.where(missing, 0.0, tile))
+        counts = _sums_of_nine(~missing)
+        np.divide(sums, counts, out=tile, where=missing & (counts > 0))
+    return np.nan_to_num(tile, copy=False, nan=0.0)
+
+
+def _sums_of_nine(values: np.ndarray) -> np.ndarray:
+    """Sum of each cell and its eight neighbours."""
+    around = np.pad(values, 1).astype(np.float64)
+    rows = around[:-2] + around[1:-1] + around[2:]
+    return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+
+
+def _blocks(fine: np.ndarray, factor: int) -> np.ndarray:
+    """View of shape (rows, factor, columns, factor)."""
+    rows, columns = (size // factor for size in fine.shape)
+    return fine[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+
+
+def _keys(distance: float) -> float:
+    """Weight of cubic convolution at a distance in cells."""
+    x = abs(distance)
+    if x <= 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
