@@ -1,0 +1,249 @@
+"""Spreading totals over emission land: every part's tonnes on its own land, district by district, cell by cell.
+
+Per district d and part s the emission of a cell is ``e = CE(d, s) / A(d, s) * a``, where A is the area of the part's
+land in the district and a the cell's share of it (spatialisation in the land-use based carbon emission pattern of
+Nanjing, base year 2020). A weight may take the place of the area. The land is looked at twice, window by window: first
+to measure A, then to spread.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from . import ledger
+from .errors import InputError
+
+PARTS = ("industry", "city", "agriculture", "rural")
+EVEN, WEIGHTED = "even over its land", "by weight over its land"
+# What is done, in this order, with a part that has emissions but no land in a district.
+EMISSION_LAND, DISTRICT = "emission land of the district", "whole district"
+FALLBACKS = (EMISSION_LAND, DISTRICT)
+NOWHERE = "unallocated"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A window of the land.
+
+    Parameters
+    ----------
+    district : (height, width) integers, the district of each cell, -1 outside all.
+    area : (height, width) true areas of the cells, m2; one number where all are equal.
+    land : (parts, height, width) each part's share of the cell's area, 0 to 1.
+    density : (height, width) weight per m2, NaN or not positive where there is none; None without weights.
+    """
+
+    district: np.ndarray
+    area: np.ndarray | float
+    land: np.ndarray
+    density: np.ndarray | None = None
+
+
+@dataclass
+class Land:
+    """What the districts hold: m2 of each part's land (parts, districts), its weight, and m2 of all ground."""
+
+    area: np.ndarray
+    weight: np.ndarray
+    ground: np.ndarray
+    outside: np.ndarray  # m2 of each part's land in no district
+
+    def per_region(self, region: np.ndarray, regions: int) -> "Land":
+        """The same for regions made of districts; ``region`` holds the number of each district's region."""
+        return Land(
+            np.array([np.bincount(region, row, regions) for row in self.area]),
+            np.array([np.bincount(region, row, regions) for row in self.weight]),
+            np.bincount(region, self.ground, regions),
+            self.outside,
+        )
+
+
+def measure(tiles: Iterable[Tile], districts: int) -> Land:
+    """Area and weight of each part's land in each district.
+
+    Parameters
+    ----------
+    tiles : windows that cover the land once.
+    districts : number of districts.
+    """
+    count = districts + 1
+    area, weight = np.zeros((len(PARTS), count)), np.zeros((len(PARTS), count))
+    ground = np.zeros(count)
+    for tile in tiles:
+        district = tile.district.ravel() + 1
+        uniform = np.ndim(tile.area) == 0
+        size = None if uniform else tile.area.ravel()
+        ground += np.bincount(district, size, count) * (tile.area if uniform else 1.0)
+        for part, share in enumerate(tile.land):
+            cells = np.flatnonzero(share)
+            if len(cells) == 0:
+                continue
+            held = share.ravel()[cells] * (tile.area if uniform else size[cells])
+            place = district[cells]
+            area[part] += np.bincount(place, held, count)
+            if tile.density is not None:
+                weight[part] += np.bincount(place, held * _weights(tile.density.ravel()[cells]), count)
+    return Land(area[:, 1:], weight[:, 1:], ground[1:], area[:, 0])
+
+
+def _weights(density: np.ndarray) -> np.ndarray:
+    return np.where(density > 0, density, 0.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many tonnes a unit of land receives.
+
+    Each rate is (parts, regions): tonnes per weight, per m2 of the part's land, per m2 of any emission land, and per m2
+    of ground. ``basis`` (parts, regions) says in words which of them hold.
+    """
+
+    per_weight: np.ndarray
+    per_land: np.ndarray
+    per_emission_land: np.ndarray
+    per_ground: np.ndarray
+    basis: np.ndarray
+
+
+def plan(tonnes: np.ndarray, land: Land, weighted: Iterable[str] = (), fallbacks: Iterable[str] = FALLBACKS) -> Plan:
+    """Rates at which each part's tonnes spread over each region.
+
+    Parameters
+    ----------
+    tonnes : (parts, regions), t CO2e, not negative.
+    land : of the regions.
+    weighted : parts that spread by weight, where their land has any; the others spread evenly.
+    fallbacks : what to do, in this order, with tonnes that have no land of their own: ``emission land of the district``
+        (evenly over the land of all parts), ``whole district`` (evenly over its ground).
+    """
+    rates = {name: np.zeros(tonnes.shape) for name in ("per_weight", "per_land", "per_emission_land", "per_ground")}
+    basis = np.full(tonnes.shape, "", dtype=object)
+    left = tonnes > 0
+    by_weight = np.isin(PARTS, list(weighted))[:, None]
+    steps = [("per_weight", WEIGHTED, np.where(by_weight, land.weight, 0.0)), ("per_land", EVEN, land.area)]
+    own_ground = {
+        EMISSION_LAND: ("per_emission_land", EMISSION_LAND, land.area.sum(axis=0)[None, :]),
+        DISTRICT: ("per_ground", DISTRICT, land.ground[None, :]),
+    }
+    for rate, name, amount in [*steps, *(own_ground[fallback] for fallback in fallbacks)]:
+        settled = left & (amount > 0)
+        rates[rate][settled] = (tonnes / np.where(amount > 0, amount, 1.0))[settled]
+        basis[settled] = name
+        left &= ~settled
+    basis[left] = NOWHERE
+    return Plan(**rates, basis=basis)
+
+
+def spread(tile: Tile, plan: Plan, region: np.ndarray) -> np.ndarray:
+    """Tonnes of each part in each cell.
+
+    Parameters
+    ----------
+    tile : a window of the land.
+    plan : rates per region.
+    region : number of each district's region.
+
+    Returns
+    -------
+    (parts, height, width) t CO2e per cell: 0 where a district emits nothing, NaN outside all districts.
+    """
+    shape = tile.district.shape
+    inside = tile.district.ravel() >= 0
+    home = np.append(region, 0)[tile.district.ravel()]
+    area = np.broadcast_to(tile.area, shape).ravel()
+    result = np.empty((len(PARTS), *shape))
+    everything = tile.land.sum(axis=0).ravel() if plan.per_emission_land.any() else None
+    for part, share in enumerate(tile.land):
+        cells = np.where(inside, 0.0, np.nan)
+        land = np.flatnonzero((share.ravel() > 0) & inside)
+        rate = plan.per_land[part][home[land]]
+        if plan.per_weight[part].any():
+            rate = rate + plan.per_weight[part][home[land]] * _weights(tile.density.ravel()[land])
+        cells[land] = rate * share.ravel()[land] * area[land]
+        if plan.per_emission_land[part].any():
+            cells += plan.per_emission_land[part][home] * everything * area
+        if plan.per_ground[part].any():
+            cells += plan.per_ground[part][home] * area
+        result[part] = cells.reshape(shape)
+    return result
+
+
+def tonnes_by_part(rows: pd.DataFrame, parts: dict[str, str], parameter: str = "totals") -> pd.DataFrame:
+    """Tonnes of each region and part.
+
+    Parameters
+    ----------
+    rows : columns region, sector (text) and amount (t CO2e, not negative), in any order and number.
+    parts : sector, in lower case, -> part.
+    parameter : name for messages.
+
+    Returns
+    -------
+    One column per part, regions as index, in the order in which they first appear.
+
+    Raises
+    ------
+    InputError : a sector with emissions belongs to no part.
+    """
+    part = rows["sector"].str.casefold().map(parts)
+    unknown = part.isna() & (rows["amount"] != 0)
+    if unknown.any():
+        raise InputError(
+            parameter,
+            f"sector '{rows.loc[unknown, 'sector'].iloc[0]}' belongs to no part",
+            f"Say in a table of parts which of {', '.join(PARTS)} it is; known sectors are {', '.join(parts)}",
+        )
+    sums = rows["amount"].groupby([rows["region"], part], sort=False).sum().unstack(fill_value=0.0)
+    return sums.reindex(rows["region"].unique()).reindex(columns=list(PARTS)).fillna(0.0)
+
+
+def share_out(tonnes: np.ndarray, weight: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """Divide regions' tonnes over their districts, in proportion to a weight of the districts.
+
+    Parameters
+    ----------
+    tonnes : (parts, regions).
+    weight, region : of each district, the latter a number below the number of regions or -1.
+
+    Returns
+    -------
+    (parts, districts).
+    """
+    sums = np.bincount(region[region >= 0], weight[region >= 0], tonnes.shape[1])
+    share = np.where(region >= 0, weight / np.where(sums > 0, sums, 1.0)[region], 0.0)
+    return tonnes[:, region] * share
+
+
+def balance(names: Iterable[str], tonnes: np.ndarray, allocated: np.ndarray, land: Land, plan: Plan) -> pd.DataFrame:
+    """The closed ledger: one row per region and part that has tonnes or land.
+
+    Parameters
+    ----------
+    names : of the regions.
+    tonnes, allocated : (parts, regions), t CO2e that came in, and the sums of the cells.
+    land, plan : of the regions.
+
+    Returns
+    -------
+    region, part, in_t, allocated_t, fallback_t, unallocated_t, land_m2, basis, relative_error.
+
+    Raises
+    ------
+    MassError : tonnes of a region and part differ from the sum of its cells by more than 1e-9.
+    """
+    rows = pd.DataFrame(
+        {
+            "region": np.tile(np.asarray(list(names), dtype=object), len(PARTS)),
+            "part": np.repeat(PARTS, tonnes.shape[1]),
+            "in_t": tonnes.ravel(),
+            "allocated_t": allocated.ravel(),
+            "fallback_t": np.where(np.isin(plan.basis, FALLBACKS), tonnes, 0.0).ravel(),
+            "unallocated_t": np.where(plan.basis == NOWHERE, tonnes, 0.0).ravel(),
+            "land_m2": land.area.ravel(),
+            "basis": plan.basis.ravel(),
+        }
+    )
+    kept = rows[(rows["in_t"] > 0) | (rows["land_m2"] > 0)]
+    return ledger.close(kept.reset_index(drop=True))
