@@ -46,6 +46,7 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
         "1accounting": "1 · Sector accounting",
         "2allocation": "2 · Allocation",
         "3poi": "3 · POI classification",
+        "4downscaling": "4 · SVR-ZSSR downscaling",
         "5statistics": "5 · Spatial statistics",
         "6zoning": "6 · Carbon-balance zoning",
     }
@@ -153,8 +154,14 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
     def raster(self, parameters, name, context):
         """A raster parameter as a source for the worker, or None."""
         layer = self.parameterAsRasterLayer(parameters, name, context)
-        if layer is None:
-            return None
+        return None if layer is None else self._raster_source(layer, name)
+
+    def rasters(self, parameters, name, context):
+        """A parameter of several rasters as a list of sources for the worker."""
+        layers = self.parameterAsLayerList(parameters, name, context)
+        return [self._raster_source(layer, name) for layer in layers]
+
+    def _raster_source(self, layer, name):
         if layer.dataProvider().name() != "gdal":
             raise QgsProcessingException(
                 self.tr(f"Parameter {name}: '{layer.name()}' is not a file; save it as a GeoTIFF and choose that.")

@@ -3,20 +3,28 @@
 A style is what the worker sends with a result:
 ``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink"}`` or
 ``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``; in both, ``outline`` is the width of
-polygon outlines in mm.
+polygon outlines in mm. A raster has ``{"kind": "raster", "unit": ..., "breaks": ..., "ramp": ...}`` or
+``{"kind": "raster classes", "classes": [[value, colour, label], ...]}``.
 """
 
 from itertools import pairwise
 
 from qgis.core import (
+    Qgis,
     QgsCategorizedSymbolRenderer,
+    QgsColorRampShader,
     QgsFillSymbol,
     QgsGradientColorRamp,
     QgsGraduatedSymbolRenderer,
     QgsLineSymbol,
+    QgsMapLayer,
     QgsMarkerSymbol,
+    QgsPalettedRasterRenderer,
+    QgsRasterLayer,
+    QgsRasterShader,
     QgsRendererCategory,
     QgsRendererRange,
+    QgsSingleBandPseudoColorRenderer,
     QgsSymbol,
     QgsVectorLayer,
     QgsWkbTypes,
@@ -43,6 +51,8 @@ def save_default(path: str, style: dict) -> bool:
 
     A table without geometry has nothing to draw.
     """
+    if style["kind"].startswith("raster"):
+        return _save_raster(path, style)
     layer = QgsVectorLayer(path, "result", "ogr")
     if not layer.isValid():
         return False
@@ -55,7 +65,33 @@ def save_default(path: str, style: dict) -> bool:
     layer.setRenderer(renderer(style | {"field": field}, layer.geometryType()))
     if path.lower().endswith(".gpkg"):
         return not layer.saveStyleToDatabase("default", "", True, "")
-    return layer.saveDefaultStyle(QgsVectorLayer.StyleCategory.AllStyleCategories)[1]
+    return layer.saveDefaultStyle(QgsMapLayer.StyleCategory.AllStyleCategories)[1]
+
+
+def _save_raster(path: str, style: dict) -> bool:
+    layer = QgsRasterLayer(path, "result", "gdal")
+    if not layer.isValid():
+        return False
+    layer.setRenderer(raster_renderer(style, layer.dataProvider()))
+    return layer.saveDefaultStyle(QgsMapLayer.StyleCategory.AllStyleCategories)[1]
+
+
+def raster_renderer(style: dict, provider):
+    """The renderer of the first band for a raster's style."""
+    if style["kind"] == "raster classes":
+        classes = [QgsPalettedRasterRenderer.Class(value, QColor(c), label) for value, c, label in style["classes"]]
+        return QgsPalettedRasterRenderer(provider, 1, classes)
+    breaks = style["breaks"]
+    items = [QgsColorRampShader.ColorRampItem(high, colour, label) for _, high, colour, label in _classes(style)]
+    items[-1].value = float("inf")  # a discrete class holds what lies below its value
+    function = QgsColorRampShader(breaks[0], breaks[-1], None, Qgis.ShaderInterpolationMethod.Discrete)
+    function.setColorRampItemList(items)
+    shader = QgsRasterShader()
+    shader.setRasterShaderFunction(function)
+    made = QgsSingleBandPseudoColorRenderer(provider, 1, shader)
+    made.setClassificationMin(breaks[0])
+    made.setClassificationMax(breaks[-1])
+    return made
 
 
 def renderer(style: dict, geometry=QgsWkbTypes.GeometryType.PolygonGeometry):
@@ -73,15 +109,19 @@ def renderer(style: dict, geometry=QgsWkbTypes.GeometryType.PolygonGeometry):
 
 
 def _graduated(style: dict, symbol) -> QgsGraduatedSymbolRenderer:
+    ranges = [QgsRendererRange(low, high, symbol(colour), label) for low, high, colour, label in _classes(style)]
+    return QgsGraduatedSymbolRenderer(f'"{style["field"]}"', ranges)
+
+
+def _classes(style: dict) -> list[tuple[float, float, QColor, str]]:
+    """Bounds, colour and label of the classes between a style's breaks."""
     colours = _RAMPS[style.get("ramp", "emission")]
     breaks = style["breaks"]
-    count = len(breaks) - 1
-    ranges = []
-    for index, (low, high) in enumerate(pairwise(breaks)):
-        colour = _interpolate(colours, index / max(count - 1, 1))
-        label = f"{_number(low)} – {_number(high)} {style['unit']}"
-        ranges.append(QgsRendererRange(low, high, symbol(colour), label))
-    return QgsGraduatedSymbolRenderer(f'"{style["field"]}"', ranges)
+    most = max(len(breaks) - 2, 1)
+    return [
+        (low, high, _interpolate(colours, index / most), f"{_number(low)} – {_number(high)} {style['unit']}")
+        for index, (low, high) in enumerate(pairwise(breaks))
+    ]
 
 
 def _number(value: float) -> str:

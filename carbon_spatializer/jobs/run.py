@@ -86,6 +86,8 @@ class Run:
                 os.replace(staged.parent / name, final.parent / name)
             for file in sorted(staged.parent.glob(f"{_escape(staged.stem)}.*")):
                 _replace(file, final.parent / file.name)
+            # What GDAL has noted beside an earlier raster of this name (statistics) is no longer true.
+            final.with_name(f"{final.name}.aux.xml").unlink(missing_ok=True)
         self.discard()
 
     def require_space(self) -> None:

@@ -418,3 +418,13 @@ def test_polygons_elsewhere_are_refused(halves):
     raster = Array(np.ones((2, 2)), grid(2, 2, west=700000.0))
     with pytest.raises(InputError, match=r"regions: its extent .* does not overlap the raster's"):
         rasters.zonal_sums(halves, raster, "regions")
+
+
+def test_what_gdal_noted_of_an_earlier_raster_is_removed(tmp_path):
+    (tmp_path / "a.tif.aux.xml").write_text("statistics of yesterday")
+    run = Run()
+    path = run.stage(tmp_path / "a.tif")
+    with rasters.create(run, path, grid(2, 2), unit="t", quantity="total", description="x") as writer:
+        writer.write(grid(2, 2).windows()[0], np.ones((2, 2)))
+    run.commit({})
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "a.tif.run.json"]
