@@ -17,6 +17,8 @@ from .algorithms.globalmoransi import GlobalMoransI
 from .algorithms.identifymanufacturingland import IdentifyManufacturingLand
 from .algorithms.localmoransi import LocalMoransI
 from .algorithms.setupenvironment import SetupEnvironment
+from .algorithms.spreadoverlanduse import SpreadOverLandUse
+from .algorithms.superresolve import SuperResolve
 from .algorithms.trainpoiclassifier import TrainPoiClassifier
 
 ALGORITHMS = [
@@ -27,9 +29,11 @@ ALGORITHMS = [
     AllocateToParcels,
     AggregateToGrid,
     AggregateToZones,
+    SpreadOverLandUse,
     TrainPoiClassifier,
     ClassifyPois,
     IdentifyManufacturingLand,
+    SuperResolve,
     GlobalMoransI,
     LocalMoransI,
     CarbonBalanceZoning,

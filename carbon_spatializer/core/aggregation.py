@@ -109,7 +109,7 @@ def split_over_zones(
     units of the CRS.
     """
     zones = _valid(zones)
-    pairs = overlaps(zones)
+    pairs = _overlaps(zones)
     return _split(parcels, zones, np.union1d(pairs["first"], pairs["second"]), progress), pairs
 
 
@@ -138,9 +138,8 @@ def _split(parcels: np.ndarray, targets: np.ndarray, overlapping: np.ndarray, pr
     )
 
 
-def overlaps(zones: np.ndarray) -> pd.DataFrame:
-    """Pairs of zones with ground in common: ``first``, ``second`` (positions, each pair once) and ``area``."""
-    zones = _valid(zones)
+def _overlaps(zones: np.ndarray) -> pd.DataFrame:
+    """Pairs of zones with ground in common (each pair once), and its area."""
     first, second = shapely.STRtree(zones).query(zones, predicate="intersects")
     once = first < second
     first, second = first[once], second[once]

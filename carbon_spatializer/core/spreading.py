@@ -14,8 +14,8 @@ import pandas as pd
 
 from . import ledger
 from .errors import InputError
+from .landuse import PARTS
 
-PARTS = ("industry", "city", "agriculture", "rural")
 EVEN, WEIGHTED = "even over its land", "by weight over its land"
 # What is done, in this order, with a part that has emissions but no land in a district.
 EMISSION_LAND, DISTRICT = "emission land of the district", "whole district"
@@ -235,14 +235,14 @@ def balance(names: Iterable[str], tonnes: np.ndarray, allocated: np.ndarray, lan
     """
     rows = pd.DataFrame(
         {
-            "region": np.tile(np.asarray(list(names), dtype=object), len(PARTS)),
-            "part": np.repeat(PARTS, tonnes.shape[1]),
-            "in_t": tonnes.ravel(),
-            "allocated_t": allocated.ravel(),
-            "fallback_t": np.where(np.isin(plan.basis, FALLBACKS), tonnes, 0.0).ravel(),
-            "unallocated_t": np.where(plan.basis == NOWHERE, tonnes, 0.0).ravel(),
-            "land_m2": land.area.ravel(),
-            "basis": plan.basis.ravel(),
+            "region": np.repeat(np.asarray(list(names), dtype=object), len(PARTS)),
+            "part": np.tile(PARTS, tonnes.shape[1]),
+            "in_t": tonnes.T.ravel(),
+            "allocated_t": allocated.T.ravel(),
+            "fallback_t": np.where(np.isin(plan.basis, FALLBACKS), tonnes, 0.0).T.ravel(),
+            "unallocated_t": np.where(plan.basis == NOWHERE, tonnes, 0.0).T.ravel(),
+            "land_m2": land.area.T.ravel(),
+            "basis": plan.basis.T.ravel(),
         }
     )
     kept = rows[(rows["in_t"] > 0) | (rows["land_m2"] > 0)]

@@ -20,11 +20,13 @@ JOBS = {
     "allocatetoparcels": ("allocation", "allocate_to_parcels"),
     "aggregatetogrid": ("aggregation", "aggregate_to_grid"),
     "aggregatetozones": ("aggregation", "aggregate_to_zones"),
+    "spreadoverlanduse": ("spreading", "spread_over_land_use"),
     "globalmoransi": ("statistics", "global_morans_i"),
     "localmoransi": ("statistics", "local_morans_i"),
     "trainpoiclassifier": ("poi", "train_poi_classifier"),
     "classifypois": ("poi", "classify_pois"),
     "identifymanufacturingland": ("manufacturingland", "identify_manufacturing_land"),
+    "superresolve": ("superresolution", "super_resolve"),
     "carbonbalancezoning": ("zoning", "carbon_balance_zoning"),
 }
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from rasterio.windows import Window
 
-from ..core import accounting, aggregation, spreading, units
+from ..core import accounting, spreading, units
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
+from ..core.landuse import PARTS, overlapping_pairs
 from ..core.ledger import sentence
-from ..core.spreading import PARTS
 from . import layers, rasters
 from .run import Run
 
@@ -27,7 +28,7 @@ _MOST_LISTED = 5
 # Shares of a cell, and their sum, may be this much off by rounding.
 _ROUNDING = 1e-5
 # A district of which the raster covers less than this is told.
-_COVERED = 0.99
+_COVERED = 0.999
 # Values that the breaks of a map are made of.
 _SAMPLE = 20_000
 _PER_HECTARE = 1e4
@@ -117,7 +118,7 @@ def spread_over_land_use(
             (tile for _, tile in tiles.all(run.part(0.02, 0.4), "Measuring the land")), len(frame)
         )
         of_units = by_district.per_region(chosen.of_district, len(chosen.names))
-        _check_ground(run, frame, chosen, by_district, of_units)
+        _check_ground(run, tiles, chosen, by_district, of_units)
         plan = spreading.plan(chosen.tonnes, of_units, weighted_parts, fallbacks)
         _tell(run, chosen, of_units, plan, weighted_parts, tiles)
         sums, samples = _write(run, tiles, plan, chosen, staged)
@@ -365,7 +366,8 @@ class _Tiles:
 
     def __init__(self, source: LandSource, polygons: gpd.GeoDataFrame, weight, quantity: str):
         self.grid = source.grid
-        self._source, self._polygons, self._quantity = source, polygons, quantity
+        self.polygons = polygons
+        self._source, self._quantity = source, quantity
         how = "sum" if quantity == "total" else "average"
         self._weight = rasters.resampled(weight, self.grid, how) if weight is not None else None
         self.negative = 0
@@ -377,7 +379,7 @@ class _Tiles:
             yield window, self._tile(window)
 
     def _tile(self, window: Window) -> spreading.Tile:
-        district = rasters.label(self._polygons, self.grid, window)
+        district = rasters.label(self.polygons, self.grid, window)
         area = self.grid.cell_areas(window)
         density = None
         if self._weight is not None:
@@ -388,7 +390,9 @@ class _Tiles:
         return spreading.Tile(district, area, self._source.read(window), density)
 
 
-def _check_ground(run: Run, frame, chosen: _Units, by_district: spreading.Land, of_units: spreading.Land) -> None:
+def _check_ground(
+    run: Run, tiles: _Tiles, chosen: _Units, by_district: spreading.Land, of_units: spreading.Land
+) -> None:
     """Refuse tonnes that have no cell at all; tell of districts that the raster does not cover, and of overlaps."""
     homeless = (of_units.ground == 0) & (chosen.tonnes.sum(axis=0) > 0)
     if homeless.any():
@@ -398,8 +402,9 @@ def _check_ground(run: Run, frame, chosen: _Units, by_district: spreading.Land, 
             "emissions",
             "Choose a raster that covers all districts, with cells smaller than they are",
         )
-    areas = layers.areas(frame)
-    covered = by_district.ground / areas
+    shapes = np.asarray(tiles.polygons.geometry.array)
+    inside = shapely.area(shapely.intersection(shapes, shapely.box(*tiles.grid.bounds)))
+    covered = inside / np.maximum(shapely.area(shapes), np.finfo(float).tiny)
     short = np.flatnonzero(covered < _COVERED)
     if len(short):
         row = short[np.argmin(covered[short])]
@@ -407,14 +412,14 @@ def _check_ground(run: Run, frame, chosen: _Units, by_district: spreading.Land, 
             f"land: the raster covers only a part of {len(short):,} districts (least of {chosen.districts[row]}: "
             f"{100 * covered[row]:.1f} %); all their tonnes lie on that part."
         )
-    pairs = aggregation.overlaps(frame.geometry.to_crs(layers.work_crs(frame)).array)
-    pairs = pairs[pairs["area"] > _ROUNDING * areas.min()]
+    pairs = overlapping_pairs(shapes, tiles.grid.crs)
+    pairs = pairs[pairs["area_m2"] > _ROUNDING * by_district.ground.max()]
     if len(pairs):
-        most = pairs.loc[pairs["area"].idxmax()]
+        most = pairs.loc[pairs["area_m2"].idxmax()]
         first, second = chosen.districts[int(most["first"])], chosen.districts[int(most["second"])]
         run.warning(
-            f"districts: {len(pairs):,} pairs overlap, {pairs['area'].sum():,.0f} m2 in all (most: {first} and "
-            f"{second}, {most['area']:,.0f} m2); their cells count to the first of the two."
+            f"districts: {len(pairs):,} pairs overlap, {pairs['area_m2'].sum():,.0f} m2 in all (most: {first} and "
+            f"{second}, {most['area_m2']:,.0f} m2); their cells count to the first of the two."
         )
     outside = by_district.outside.sum()
     if outside > 0:
