@@ -23,6 +23,7 @@ from affine import Affine
 from exactextract import exact_extract
 from exactextract.raster import RasterSource
 from rasterio.windows import Window
+from scipy import sparse
 from scipy.interpolate import RegularGridInterpolator
 
 from ..core.errors import InputError
@@ -117,7 +118,9 @@ class Grid:
         rows, columns = _centres(window)
         if self.crs.is_geographic:
             return np.repeat(self._strip_areas(rows)[:, None], len(columns), axis=1)
-        return self._ground_per_cell(tuple(np.meshgrid(rows, columns, indexing="ij")))
+        lattice, nodes = self._ground_per_cell
+        down, across = (_between(places, at) for places, at in zip((rows, columns), nodes))
+        return (across @ (down @ lattice).T).T
 
     def _strip_areas(self, rows: np.ndarray) -> np.ndarray:
         """Areas of one cell per row of a grid in degrees."""
@@ -134,8 +137,8 @@ class Grid:
         return (zone(rows - 0.5) - zone(rows + 0.5)) * self.transform.a * radians
 
     @cached_property
-    def _ground_per_cell(self) -> RegularGridInterpolator:
-        """Area of a cell in m2 at any row and column, from the derivatives of longitude and latitude there."""
+    def _ground_per_cell(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Area of a cell in m2 on a lattice, from the derivatives of longitude and latitude; the lattice's places."""
         rows, columns = _nodes(self.height, _AREA_NODES), _nodes(self.width, _AREA_NODES)
         row, column = np.meshgrid(rows, columns, indexing="ij")
         to_degrees = pyproj.Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
@@ -153,7 +156,7 @@ class Grid:
             radii = ellipsoid.semi_major_metre**2 * (1 - flat) / curved**2  # meridional x transverse radius
             area = np.abs(down[0] * across[1] - down[1] * across[0]) * radii * np.cos(latitude)
         area[~np.isfinite(area)] = np.nan
-        return RegularGridInterpolator((rows, columns), area, bounds_error=False, fill_value=None)
+        return area, (rows, columns)
 
 
 def same_grid(one, other) -> bool:
@@ -185,6 +188,15 @@ def _nodes(count: int, most: int) -> np.ndarray:
 def _centres(window: Window) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the centres of a window's cells."""
     return window.row_off + np.arange(window.height) + 0.5, window.col_off + np.arange(window.width) + 0.5
+
+
+def _between(places: np.ndarray, nodes: np.ndarray) -> sparse.csr_array:
+    """Weights, (places, nodes), of linear interpolation between nodes."""
+    low = np.clip(np.searchsorted(nodes, places, side="right") - 1, 0, len(nodes) - 2)
+    share = (places - nodes[low]) / (nodes[low + 1] - nodes[low])
+    index = np.arange(len(places))
+    entries = (np.concatenate([1 - share, share]), (np.tile(index, 2), np.concatenate([low, low + 1])))
+    return sparse.csr_array(entries, shape=(len(places), len(nodes)))
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
