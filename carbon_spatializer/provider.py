@@ -13,6 +13,7 @@ from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.classifypois import ClassifyPois
 from .algorithms.createsamplecity import CreateSampleCity
+from .algorithms.delineateemissionland import DelineateEmissionLand
 from .algorithms.globalmoransi import GlobalMoransI
 from .algorithms.identifymanufacturingland import IdentifyManufacturingLand
 from .algorithms.localmoransi import LocalMoransI
@@ -29,6 +30,7 @@ ALGORITHMS = [
     AllocateToParcels,
     AggregateToGrid,
     AggregateToZones,
+    DelineateEmissionLand,
     SpreadOverLandUse,
     TrainPoiClassifier,
     ClassifyPois,

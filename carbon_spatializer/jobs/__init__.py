@@ -20,6 +20,7 @@ JOBS = {
     "allocatetoparcels": ("allocation", "allocate_to_parcels"),
     "aggregatetogrid": ("aggregation", "aggregate_to_grid"),
     "aggregatetozones": ("aggregation", "aggregate_to_zones"),
+    "delineateemissionland": ("landuse", "delineate_emission_land"),
     "spreadoverlanduse": ("spreading", "spread_over_land_use"),
     "globalmoransi": ("statistics", "global_morans_i"),
     "localmoransi": ("statistics", "local_morans_i"),
