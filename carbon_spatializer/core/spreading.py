@@ -205,15 +205,14 @@ def share_out(tonnes: np.ndarray, weight: np.ndarray, region: np.ndarray) -> np.
     Parameters
     ----------
     tonnes : (parts, regions).
-    weight, region : of each district, the latter a number below the number of regions or -1.
+    weight, region : of each district.
 
     Returns
     -------
     (parts, districts).
     """
-    sums = np.bincount(region[region >= 0], weight[region >= 0], tonnes.shape[1])
-    share = np.where(region >= 0, weight / np.where(sums > 0, sums, 1.0)[region], 0.0)
-    return tonnes[:, region] * share
+    sums = np.bincount(region, weight, tonnes.shape[1])
+    return tonnes[:, region] * (weight / np.where(sums > 0, sums, 1.0)[region])
 
 
 def balance(names: Iterable[str], tonnes: np.ndarray, allocated: np.ndarray, land: Land, plan: Plan) -> pd.DataFrame:

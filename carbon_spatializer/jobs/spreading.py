@@ -152,7 +152,7 @@ def spread_over_land_use(
 def read_totals(run: Run, source, region_field: str, amount_field: str, unit: str, parts_table) -> pd.DataFrame:
     """Totals by region (index, text; '' for all districts) and part (columns), in t; see ``spread_over_land_use``."""
     scale = units.factor(unit, "t", "totals_unit")
-    parts = _parts(parts_table)
+    parts = parts_of_sectors(parts_table)
     table = layers.read_table(source, "totals")
     table.columns = table.columns.astype(str)
     sector = next((name for name in table if name.strip().casefold() == "sector"), None)
@@ -176,7 +176,7 @@ def read_totals(run: Run, source, region_field: str, amount_field: str, unit: st
     return spreading.tonnes_by_part(rows, parts) * scale
 
 
-def _parts(source) -> dict[str, str]:
+def parts_of_sectors(source) -> dict[str, str]:
     """Sector, in lower case, -> part: the built-in ones and the user's."""
     built_in = pd.read_csv(_DATA / "parts_of_sectors.csv")
     parts = dict(zip(built_in["sector"], built_in["part"]))
