@@ -41,8 +41,8 @@ class DelineateEmissionLand(CarbonAlgorithm):
         "WorldCover",
         "MCD12Q1",
     )
-    HELP = """Finds the ground on which a city emits: the land of industry, city, agriculture and rural living. It is the
-step before <i>Spread over land use</i>.
+    HELP = """Finds the ground on which a city emits: the land of industry, city, agriculture and rural living. It is
+the step before <i>Spread over land use</i>.
 <h3>What goes in</h3>
 <ul>
 <li>A <b>land-use raster</b> of any cell size, in any CRS, also in degrees. The CAS/RESDC codes are built in (1x arable
@@ -138,7 +138,7 @@ buffers of 15 m are taken out of all other classes."""
         )
         self.add(
             QgsProcessingParameterFeatureSource(self.CLASS_TABLE, self.tr("Class table"), _TABLE, optional=True),
-            "Table with code and part (industry, city, agriculture, rural, none); name and ground (land, water) if wanted.",
+            "Table with code, part (industry, city, agriculture, rural, none) and, if wanted, name and ground.",
             advanced=True,
         )
         self.add(

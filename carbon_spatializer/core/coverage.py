@@ -42,10 +42,7 @@ class Outlines:
 
         Weights multiply the fractions; without them and without overlaps the result lies between 0 and 1.
         """
-        covered = np.zeros((height, width + 1))
         x0, y0, x1, y1, weight = self._between(top, height)
-        if len(x0) == 0:
-            return covered[:, :width]
         y0, x0, y1, x1, weight = _cut(y0, x0, y1, x1, weight)
         row = np.floor((y0 + y1) / 2)
         inside = (row >= 0) & (row < height)
@@ -53,12 +50,10 @@ class Outlines:
         row = np.floor((y0 + y1) / 2).astype(np.int64)
         middle = np.clip((x0 + x1) / 2, 0, width)
         column = np.minimum(np.floor(middle), width - 1).astype(np.int64)
-        right = (column + 1 - middle) * (step := (y1 - y0) * weight)
+        step = (y1 - y0) * weight
+        right = (column + 1 - middle) * step
         place = row * (width + 1) + column
-        flat = covered.ravel()
-        flat += np.bincount(place, right, flat.size)
-        flat += np.bincount(place + 1, step - right, flat.size)
-        return np.cumsum(covered, axis=1, out=covered)[:, :width]
+        return _running_sum(np.concatenate([place, place + 1]), np.concatenate([right, step - right]), height, width)
 
     def centres(self, top: int, height: int, width: int) -> np.ndarray:
         """Sum of the weights of the polygons that hold each cell's centre, (height, width) float64.
@@ -66,7 +61,6 @@ class Outlines:
         A centre on an outline belongs to the polygon on its east or south, so that of polygons that share an edge
         exactly one holds it.
         """
-        found = np.zeros((height, width + 1))
         x0, y0, x1, y1, weight = self._between(top, height)
         low, high = np.minimum(y0, y1), np.maximum(y0, y1)
         # Rows whose centre line c lies in low <= c < high.
@@ -79,9 +73,7 @@ class Outlines:
         crossing = x0[edge] + share * (x1 - x0)[edge]
         column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
         signed = np.where(y1 > y0, weight, -weight)[edge]
-        flat = found.ravel()
-        flat += np.bincount(row * (width + 1) + column, signed, flat.size)
-        return np.cumsum(found, axis=1, out=found)[:, :width]
+        return _running_sum(row * (width + 1) + column, signed, height, width)
 
     def _between(self, top: int, height: int) -> tuple[np.ndarray, ...]:
         """The edges that meet some rows, the first of which becomes row 0."""
@@ -90,17 +82,21 @@ class Outlines:
         return x0, y0 - top, x1, y1 - top, weight
 
 
+def _running_sum(place: np.ndarray, values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Values at places of rows that are one cell wider, added up along each row."""
+    sums = np.bincount(place, values, height * (width + 1)).reshape(height, width + 1)
+    return np.cumsum(sums, axis=1, out=sums)[:, :width]
+
+
 def _cut(along0, across0, along1, across1, weight) -> tuple[np.ndarray, ...]:
     """Cut edges where their first coordinate is a whole number; both pieces get the same point."""
     low, high = np.floor(np.minimum(along0, along1)), np.ceil(np.maximum(along0, along1))
     pieces = np.maximum(high - low, 1).astype(np.int64)
-    many = np.flatnonzero(pieces > 1)
-    few = np.flatnonzero(pieces == 1)
-    count = pieces[many]
-    edge = np.repeat(many, count)
-    number = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+    few, many = np.flatnonzero(pieces == 1), np.flatnonzero(pieces > 1)
+    edge = np.repeat(many, pieces[many])
+    count_of_edge = pieces[edge]
+    number = np.arange(len(edge)) - np.repeat(np.cumsum(pieces[many]) - pieces[many], pieces[many])
     rising = (along1 > along0)[edge]
-    last = number == pieces[edge] - 1
 
     def place(step):
         """First and second coordinate of the cut after ``step`` pieces."""
@@ -108,13 +104,14 @@ def _cut(along0, across0, along1, across1, weight) -> tuple[np.ndarray, ...]:
         share = (along - along0[edge]) / (along1 - along0)[edge]
         return along, across0[edge] + share * (across1 - across0)[edge]
 
-    start, end = place(number), place(number + 1)
-    ends = [(along0, across0), (along1, across1)]
-    first = number == 0
+    # The ends are those of the edge itself, so that the pieces of an outline stay closed.
+    along_start, across_start = place(number)
+    along_end, across_end = place(number + 1)
+    first, last = number == 0, number == count_of_edge - 1
     return (
-        np.concatenate([along0[few], np.where(first, ends[0][0][edge], start[0])]),
-        np.concatenate([across0[few], np.where(first, ends[0][1][edge], start[1])]),
-        np.concatenate([along1[few], np.where(last, ends[1][0][edge], end[0])]),
-        np.concatenate([across1[few], np.where(last, ends[1][1][edge], end[1])]),
+        np.concatenate([along0[few], np.where(first, along0[edge], along_start)]),
+        np.concatenate([across0[few], np.where(first, across0[edge], across_start)]),
+        np.concatenate([along1[few], np.where(last, along1[edge], along_end)]),
+        np.concatenate([across1[few], np.where(last, across1[edge], across_end)]),
         np.concatenate([weight[few], weight[edge]]),
     )

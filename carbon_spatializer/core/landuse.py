@@ -35,13 +35,14 @@ class Classes:
     """Land-use classes: parallel arrays in the order of the codes.
 
     codes : whole numbers, increasing; names : of the classes; parts : positions in NAMES (0 for none);
-    water : whether the class is water.
+    water : whether the class is water; groups : what charts show the class as.
     """
 
     codes: np.ndarray
     names: np.ndarray
     parts: np.ndarray
     water: np.ndarray
+    groups: np.ndarray
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, parameter: str) -> "Classes":
@@ -287,7 +288,9 @@ class Overlay:
         if parts is None:
             parts = np.append(self.classes.parts, 0)[positions]
         largest = parts.astype(np.uint8).ravel()
-        fractions = np.stack([largest == part for part in range(1, len(NAMES))]).astype(np.float32)
+        fractions = np.empty((len(PARTS), len(largest)), np.float32)
+        for part, fraction in enumerate(fractions, 1):
+            np.equal(largest, part, out=fraction)
         whole_area = area
         if finer is not None:
             places, shares = finer
@@ -310,9 +313,12 @@ class Overlay:
     def _take(self, top, position, area, fractions, largest, shape) -> None:
         """Give the ground of parks and buffers to industry."""
         parks, buffers = (self._covered(outlines, top, shape) for outlines in self._outlines.values())
-        places = np.flatnonzero((parks > 0) | (buffers > 0))
+        some = parks > _STEP / 2
+        some |= buffers > _STEP / 2
+        places = np.flatnonzero(some)
         position, area = position[places], area[places]
-        covered = {"parks": parks[places], "buffers": np.minimum(buffers[places], 1 - parks[places])}
+        parks, buffers = (np.rint(share[some] / _STEP) * _STEP for share in (parks, buffers))
+        covered = {"parks": parks, "buffers": np.minimum(buffers, 1 - parks)}
         for source, share in covered.items():
             self.unknown[source] += float(np.sum((share * area)[position < 0]))
             share[position < 0] = 0.0
@@ -332,14 +338,10 @@ class Overlay:
         largest[places] = _winner(own)
 
     def _covered(self, outlines: Outlines, top: int, shape: tuple[int, int]) -> np.ndarray:
-        """Share of each cell that polygons take, flat, in multiples of the step."""
+        """Share of each cell that polygons take, (height, width)."""
         if len(outlines) == 0:
-            return np.zeros(shape[0] * shape[1])
-        if self._whole:
-            return outlines.centres(top, *shape).ravel()
-        covered = outlines.fractions(top, *shape).ravel()
-        covered /= _STEP
-        return np.multiply(np.rint(covered, out=covered), _STEP, out=covered)
+            return np.zeros(shape)
+        return (outlines.centres if self._whole else outlines.fractions)(top, *shape)
 
     def _add(self, sums: np.ndarray, position: np.ndarray, areas: np.ndarray) -> None:
         """Add areas, (NAMES, cells), to the sums by class and part."""

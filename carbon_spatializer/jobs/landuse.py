@@ -1,4 +1,4 @@
-"""Job ``delineateemissionland``: the land of industry, city, agriculture and rural living, so that none counts twice."""
+"""Job ``delineateemissionland``: the land of industry, city, agriculture and rural living, none of it counted twice."""
 
 import math
 from contextlib import ExitStack, nullcontext
@@ -40,7 +40,7 @@ _DATA = Path(__file__).resolve().parents[1] / "data"
 _MOST_LISTED = 5
 # A finer raster is looked at in at most so many cells a side of each land-use cell.
 _FINEST = 16
-_CACHE_MB = 128
+CACHE_MB = 128
 # Error of areas that is rounding: shapes and cells are measured apart.
 _ROUNDING = 1e-4
 _SHARES = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
@@ -68,7 +68,7 @@ def delineate_emission_land(
     ledger: str | None = None,
     overlaps: str | None = None,
 ) -> dict:
-    """Find the land that a city's four parts of emissions come from: land-use classes, parks, enterprises' surroundings.
+    """Find the land of the four parts of a city's emissions from land-use classes, parks and enterprises' surroundings.
 
     land_use : raster of land-use classes, in any CRS; its first band holds the codes.
     output : raster of four bands, industry, city, agriculture and rural: the fraction of each cell's area.
@@ -95,12 +95,14 @@ def delineate_emission_land(
     if not buffer_m > 0 or not np.isfinite(buffer_m):
         raise InputError("buffer_m", f"{buffer_m:g} is not a positive number", "Give the radius in metres, such as 15")
     checks.at_least(minimum_patch_ha, 0, "minimum_patch_ha")
-    table = _classes(classes, class_table, "classes", "class_table")
-    finer_table = _classes(finer_classes, finer_class_table, "finer_classes", "finer_class_table") if finer else None
+    table = read_classes(classes, class_table, "classes", "class_table")
+    finer_table = (
+        read_classes(finer_classes, finer_class_table, "finer_classes", "finer_class_table") if finer else None
+    )
     outputs = {"output": output, "class_map": class_map, "ledger": ledger, "overlaps": overlaps}
     staged = {name: run.stage(path, name) for name, path in outputs.items() if path}
     with (
-        rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_NUM_THREADS="ALL_CPUS"),
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_NUM_THREADS="ALL_CPUS"),
         rasters.open_band(land_use, "land_use", run) as raster,
     ):
         _check_nodata(land_use, table)
@@ -130,7 +132,7 @@ def delineate_emission_land(
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
-def _classes(scheme: str, table, scheme_parameter: str, table_parameter: str) -> landuse.Classes:
+def read_classes(scheme: str, table, scheme_parameter: str, table_parameter: str) -> landuse.Classes:
     """The classes of a user's table, or of a built-in scheme."""
     if table:
         return landuse.Classes.from_table(layers.read_table(table, table_parameter), table_parameter)
@@ -279,7 +281,7 @@ def _merged_patches(run: Run, raster, table: landuse.Classes, hectares: float) -
     for window in raster.grid.windows():
         run.progress(0.1, "Merging small patches")
         rows = slice(window.row_off, window.row_off + window.height)
-        positions = _positions(raster, window, table)
+        positions = read_positions(raster, window, table)
         known[rows] = positions >= 0
         parts[rows] = np.append(table.parts, 0)[positions]
     merged = rasterio.features.sieve(parts, least, mask=known, connectivity=8)
@@ -287,7 +289,7 @@ def _merged_patches(run: Run, raster, table: landuse.Classes, hectares: float) -
     return np.where(parts == 0, 0, merged)
 
 
-def _positions(raster, window: Window, table: landuse.Classes) -> np.ndarray:
+def read_positions(raster, window: Window, table: landuse.Classes) -> np.ndarray:
     """Classes of a window's cells; refuses codes that the table lacks."""
     values = raster.read(window)
     positions = table.positions(values)
@@ -340,7 +342,7 @@ class _Divider:
             height = min(many, int(rows[-1]) + 1 - top)
             part = Window(window.col_off + left, window.row_off + top, width, height)
             fine = Window(*(self._factor * side for side in part.flatten()))
-            shares = landuse.divided(_positions(self._fine, fine, self._table), self._table, self._factor)
+            shares = landuse.divided(read_positions(self._fine, fine, self._table), self._table, self._factor)
             divided = city[top : top + height, left : left + width] & ~np.isnan(shares[0])
             row, column = np.nonzero(divided)
             found.append(((row + top) * window.width + column + left, shares[:, divided]))
@@ -382,7 +384,7 @@ def _write(run: Run, raster, overlay: landuse.Overlay, patches, divider: _Divide
         )
         for number, window in enumerate(windows):
             run.progress(0.15 + 0.8 * number / len(windows), "" if number else "Overlaying the sources")
-            positions = _positions(raster, window, overlay.classes)
+            positions = read_positions(raster, window, overlay.classes)
             parts = None if patches is None else patches[window.row_off : window.row_off + window.height]
             finer = None
             if divider is not None:
