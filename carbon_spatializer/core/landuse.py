@@ -46,9 +46,9 @@ class Classes:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, parameter: str) -> "Classes":
-        """Read a table with the columns code, part and, if wanted, name and ground (land or water).
+        """Read a table with the columns code, part and, if wanted, name, ground (land or water) and group.
 
-        A blank part is none, a blank ground is land.
+        A blank part is none, a blank ground is land, a blank group is the class's name.
 
         Raises
         ------
@@ -75,7 +75,10 @@ class Classes:
                 else "land",
                 "name": table.get("name", table["code"]).fillna("").astype(str).to_numpy(),
             }
-        ).drop_duplicates(["code", "part", "ground"])
+        )
+        group = table.get("group", table["code"].map(lambda _: "")).fillna("").astype(str).to_numpy()
+        frame["group"] = np.where(group == "", frame["name"], group)
+        frame = frame.drop_duplicates(["code", "part", "ground"])
         twice = frame["code"][frame["code"].duplicated()]
         if len(twice):
             raise InputError(parameter, f"code {twice.iloc[0]} has two meanings", "Keep one row for each code")
@@ -85,7 +88,13 @@ class Classes:
             frame["name"].to_numpy(object),
             frame["part"].map(NAMES.index).to_numpy(np.int8),
             (frame["ground"] == "water").to_numpy(),
+            frame["group"].to_numpy(object),
         )
+
+    def table(self) -> pd.DataFrame:
+        """The classes as a table: code, name, part and group."""
+        parts = np.array(NAMES, dtype=object)[self.parts]
+        return pd.DataFrame({"code": self.codes, "name": self.names, "part": parts, "group": self.groups})
 
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Position of each cell's class (int16): -1 without data, -2 where the code is none of these.
