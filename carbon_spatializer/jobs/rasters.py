@@ -24,7 +24,6 @@ from exactextract import exact_extract
 from exactextract.raster import RasterSource
 from rasterio.windows import Window
 from scipy import sparse
-from scipy.interpolate import RegularGridInterpolator
 
 from ..core.errors import InputError
 from . import layers
@@ -356,8 +355,7 @@ class Resampled:
         return np.where(weight > 0, total, np.nan).reshape(window.height, window.width)
 
     def _nearest(self, window: Window) -> np.ndarray:
-        rows, columns = np.meshgrid(*_centres(window), indexing="ij")
-        row, column = self._to_source(rows, columns)
+        row, column = self._to_source(*_centres(window))
         known = np.isfinite(row) & np.isfinite(column)
         height, width = self._raster.grid.shape
         known &= (row >= 0) & (row < height) & (column >= 0) & (column < width)
@@ -375,8 +373,7 @@ class Resampled:
     def _source_windows(self, window: Window) -> Iterator[Window]:
         """Strips of the source that reach into a window."""
         across, down = _lines(window.col_off, window.width), _lines(window.row_off, window.height)
-        rows, columns = np.meshgrid(down, across, indexing="ij")
-        row, column = self._to_source(rows, columns)
+        row, column = self._to_source(down, across)
         known = np.isfinite(row) & np.isfinite(column)
         if not known.any():
             return
@@ -389,54 +386,54 @@ class Resampled:
     def _pieces(self, values: np.ndarray, part: Window) -> Iterator[tuple]:
         """Rows, columns, value and share of a cell's area: what the source cells of a window give to target cells."""
         valid = np.isfinite(values)
-        row, column = (index[valid] for index in np.meshgrid(*_centres(part), indexing="ij"))
-        value = values[valid]
+        if not valid.any():
+            return
+        rows, columns = _centres(part)
         many_down, many_across = self._divisions
         for down in range(many_down):
             for across in range(many_across):
                 y, x = (down + 0.5) / many_down - 0.5, (across + 0.5) / many_across - 0.5
-                target_row, target_column, half_height, half_width = self._to_target(
-                    row + y, column + x, many_down, many_across
-                )
-                on = np.isfinite(target_row) & np.isfinite(target_column) & (half_height > 0) & (half_width > 0)
-                rows = _overlaps(target_row[on], half_height[on])
-                columns = _overlaps(target_column[on], half_width[on])
+                row, column, half_height, half_width = self._to_target(rows + y, columns + x)
+                on = valid & np.isfinite(row) & np.isfinite(column)
+                value, half_height, half_width = values[on], half_height[on], half_width[on]
                 # Totals are divided by the cell's own share; averages weigh by the ground that is covered.
                 whole = 1 / (many_down * many_across)
-                area = whole if self.how == "sum" else (4 * half_height * half_width)[on]
-                for rows_hit, row_share in rows:
-                    for columns_hit, column_share in columns:
+                area = whole if self.how == "sum" else 4 * half_height * half_width
+                column_overlaps = _overlaps(column[on], half_width)
+                for row_hit, row_share in _overlaps(row[on], half_height):
+                    for column_hit, column_share in column_overlaps:
                         share = row_share * column_share * area
                         some = share > 0
-                        yield rows_hit[some], columns_hit[some], value[on][some], share[some]
+                        yield row_hit[some], column_hit[some], value[some], share[some]
 
     @cached_property
     def _divisions(self) -> tuple[int, int]:
         """Parts into which source cells are divided, down and across, to be no larger than a target cell."""
         height, width = self._raster.grid.shape
-        rows, columns = np.meshgrid(_nodes(height, 16), _nodes(width, 16), indexing="ij")
-        _, _, half_height, half_width = self._to_target(rows, columns, 1, 1)
-        largest = [
-            np.nanmax(np.where(np.isfinite(half), half, np.nan), initial=0.5) * 2 for half in (half_height, half_width)
-        ]
+        _, _, *halves = self._to_target(_nodes(height, 16), _nodes(width, 16), (1, 1))
         turned = 1 if self._straight else 2
+        largest = (np.max(half[np.isfinite(half)], initial=0.5) * 2 for half in halves)
         return tuple(max(turned, math.ceil(size - _LATTICE_ERROR)) for size in largest)
 
     @cached_property
     def _straight(self) -> bool:
         return same_crs(self._raster.grid.crs, self.grid.crs)
 
-    def _to_target(self, row, column, many_down: int, many_across: int) -> tuple:
-        """Place of source points on the target grid, and half the height and width there of a source cell's part."""
-        middle_row, middle_column = self._forward(row, column)
-        down = np.subtract(self._forward(row + 0.5 / many_down, column), (middle_row, middle_column))
-        across = np.subtract(self._forward(row, column + 0.5 / many_across), (middle_row, middle_column))
-        return middle_row, middle_column, np.hypot(down[0], across[0]), np.hypot(down[1], across[1])
+    def _to_target(self, rows: np.ndarray, columns: np.ndarray, divisions=None) -> tuple[np.ndarray, ...]:
+        """Rows, columns, half heights and half widths on the target grid of parts of source cells, each 2-D."""
+        many_down, many_across = divisions or self._divisions
+        row, column = self._forward(rows, columns)
+        with np.errstate(invalid="ignore"):
+            down = np.subtract(self._forward(rows + 0.5 / many_down, columns), (row, column))
+            across = np.subtract(self._forward(rows, columns + 0.5 / many_across), (row, column))
+        return row, column, np.hypot(down[0], across[0]), np.hypot(down[1], across[1])
 
     @cached_property
     def _forward(self) -> Callable:
         projection = _projection(self._raster.grid, self.grid)
-        return projection if self._straight else _interpolated(projection, self._raster.grid)
+        if not self._straight:
+            projection = _interpolated(projection, self._raster.grid)
+        return projection
 
     @cached_property
     def _to_source(self) -> Callable:
@@ -472,39 +469,40 @@ def _snapped(places: np.ndarray) -> np.ndarray:
 
 
 def _projection(source: Grid, target: Grid) -> Callable:
-    """Function of rows and columns of one grid to those of another; not finite where there is no such place."""
-    to_target = ~target.transform
-    if same_crs(source.crs, target.crs):
-        step = to_target @ source.transform
-
-        def shifted(row, column):
-            return step.f + step.e * np.asarray(row), step.c + step.a * np.asarray(column)
-
-        return shifted
+    """Function of m rows and n columns of one grid to those of another, two arrays (m, n); not finite where there is
+    no such place.
+    """
     transformer = pyproj.Transformer.from_crs(source.crs, target.crs, always_xy=True)
+    straight = same_crs(source.crs, target.crs)
 
-    def projected(row, column):
-        x, y = transformer.transform(*(source.transform @ (np.asarray(column), np.asarray(row))))
-        column, row = to_target @ (x, y)
+    def projected(rows, columns):
+        column, row = np.meshgrid(columns, rows)
+        x, y = source.transform @ (column, row)
+        column, row = ~target.transform @ ((x, y) if straight else transformer.transform(x, y))
         return row, column
 
     return projected
 
 
-def _interpolated(projected: Callable, grid: Grid) -> Callable:
+def _interpolated(projection: Callable, grid: Grid) -> Callable:
     """The same function by interpolation on a lattice, dense enough to be as true as wanted."""
     step = 64
     while step >= 4:
         # One node beyond each edge, as parts of edge cells are looked up too.
-        rows, columns = (np.arange(-step, count + 2 * step, step, dtype=float) for count in grid.shape)
-        nodes = np.stack(projected(*np.meshgrid(rows, columns, indexing="ij")), axis=-1)
-        lattice = RegularGridInterpolator((rows, columns), nodes, bounds_error=False, fill_value=np.nan)
-        between = np.meshgrid(rows[:-1] + step / 2, columns[:-1] + step / 2, indexing="ij")
-        error = np.abs(lattice(tuple(between)) - np.stack(projected(*between), axis=-1))
-        if np.nanmax(error, initial=0) < _LATTICE_ERROR and np.isfinite(nodes).all():
-            return lambda row, column, lattice=lattice: tuple(np.moveaxis(lattice((row, column)), -1, 0))
+        nodes = [np.arange(-step, count + 2 * step, step, dtype=float) for count in grid.shape]
+        lattice = projection(*nodes)
+        if not all(np.isfinite(places).all() for places in lattice):
+            break
+
+        def looked_up(rows, columns, nodes=nodes, lattice=lattice):
+            down, across = _between(rows, nodes[0]), _between(columns, nodes[1])
+            return tuple((across @ (down @ places).T).T for places in lattice)
+
+        between = [places[:-1] + step / 2 for places in nodes]
+        if np.max(np.abs(np.subtract(looked_up(*between), projection(*between)))) < _LATTICE_ERROR:
+            return looked_up
         step //= 2
-    return projected
+    return projection
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
