@@ -12,12 +12,15 @@ from .algorithms.allocatetoparcels import AllocateToParcels
 from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.classifypois import ClassifyPois
+from .algorithms.compareregressions import CompareRegressions
 from .algorithms.createsamplecity import CreateSampleCity
 from .algorithms.delineateemissionland import DelineateEmissionLand
 from .algorithms.globalmoransi import GlobalMoransI
 from .algorithms.identifymanufacturingland import IdentifyManufacturingLand
+from .algorithms.landusestatistics import LandUseStatistics
 from .algorithms.localmoransi import LocalMoransI
 from .algorithms.setupenvironment import SetupEnvironment
+from .algorithms.spatializecoarse import SpatializeCoarse
 from .algorithms.spreadoverlanduse import SpreadOverLandUse
 from .algorithms.superresolve import SuperResolve
 from .algorithms.trainpoiclassifier import TrainPoiClassifier
@@ -32,9 +35,12 @@ ALGORITHMS = [
     AggregateToZones,
     DelineateEmissionLand,
     SpreadOverLandUse,
+    LandUseStatistics,
     TrainPoiClassifier,
     ClassifyPois,
     IdentifyManufacturingLand,
+    CompareRegressions,
+    SpatializeCoarse,
     SuperResolve,
     GlobalMoransI,
     LocalMoransI,
