@@ -1,7 +1,7 @@
 """How results are drawn: graduated emissions with readable breaks, and named classes in fixed colours.
 
 A style is what the worker sends with a result:
-``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink"}`` or
+``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink" | ...}`` or
 ``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``; in both, ``outline`` is the width of
 polygon outlines in mm. A raster has ``{"kind": "raster", "unit": ..., "breaks": ..., "ramp": ...}`` or
 ``{"kind": "raster classes", "classes": [[value, colour, label], ...]}``.
@@ -34,6 +34,7 @@ from qgis.PyQt.QtGui import QColor
 _RAMPS = {
     "emission": ("#ffffcc", "#fed976", "#fd8d3c", "#e31a1c", "#800026"),
     "sink": ("#f7fcf5", "#c7e9c0", "#74c476", "#238b45", "#00441b"),
+    "difference": ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b"),
 }
 # Geometry type -> maker of a symbol and its settings.
 _SYMBOLS = {

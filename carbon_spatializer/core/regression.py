@@ -145,7 +145,9 @@ class Model:
     def from_state(cls, state: dict) -> "Model":
         """The model of a state; raises InputError where it is none."""
         try:
-            arrays = {name: np.asarray(state[name], dtype=float) for name in ("offset", "centre", "scale", "low", "high")}
+            arrays = {
+                name: np.asarray(state[name], dtype=float) for name in ("offset", "centre", "scale", "low", "high")
+            }
             parameters = {name: np.asarray(value) for name, value in state["parameters"].items()}
             model = cls(**{f.name: state[f.name] for f in fields(cls)} | arrays | {"parameters": parameters})
             known = model.kind in regressors.KINDS and model.form in FORMS

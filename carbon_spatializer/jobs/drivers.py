@@ -64,8 +64,8 @@ class Drivers:
             if self.totals[index] != total:
                 raise InputError(
                     "drivers",
-                    f"'{self.names[index]}' is given as a {_quantity(not total)}, but the model was trained on '{name}' "
-                    f"as a {_quantity(total)}",
+                    f"'{self.names[index]}' is given as a {_quantity(not total)}, but the model was trained on "
+                    f"'{name}' as a {_quantity(total)}",
                     "Give it among the drivers of the other kind",
                 )
         return Drivers(self.grid, names, totals, [self._rasters[index] for index in order], self._missing)
