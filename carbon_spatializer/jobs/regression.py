@@ -394,8 +394,8 @@ def _log(run: Run, compared: list, pearson: pd.DataFrame, best: regression.Compa
         row = one.row
         run.info(
             f"{_title(one)}: R2 {row['r2']:.3f} ({row['r2_low']:.3f} to {row['r2_high']:.3f}), "
-            f"MAE {row['mae']:,.0f} t, RMSE {row['rmse']:,.0f} t; cells: R2 {row['cells_r2']:.3f}, {row['clipped_pct']:.1f} % negative, "
-            f"CV {row['cv']:.2f}; {row['settings'] or 'nothing to search'}."
+            f"MAE {row['mae']:,.0f} t, RMSE {row['rmse']:,.0f} t; cells: R2 {row['cells_r2']:.3f}, "
+            f"{row['clipped_pct']:.1f} % negative, CV {row['cv']:.2f}; {row['settings'] or 'nothing to search'}."
         )
     if regression.is_constant(best.row["cv"], best.row["drivers_cv"]):
         run.warning(
@@ -523,6 +523,7 @@ class _Seen:
     def summary(self) -> str:
         return (
             f"{self.cells:,} cells, {self.tonnes:,.0f} t CO2e before any correction to totals. "
-            f"{self.outside_pct:.1f} % of the cells lie outside the training range, {self.clipped_pct:.1f} % were negative and are zero; "
+            f"{self.outside_pct:.1f} % of the cells lie outside the training range, {self.clipped_pct:.1f} % were "
+            "negative and are zero; "
             f"coefficient of variation {self.cv:.2f} (of the drivers {self._drivers_cv:.2f})."
         )
