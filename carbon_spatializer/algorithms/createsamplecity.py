@@ -32,6 +32,9 @@ commercial service, public service, transport facility, residential community) a
 waterway, runway).</li>
 <li><b>Townships</b>: township, region, gdp (10^4 yuan) and population (persons).</li>
 <li><b>Population</b>: raster of 100 m cells, persons per cell.</li>
+<li><b>Land use</b>: raster of 30 m cells with CAS/RESDC codes, the input of <i>Delineate emission land</i>; as on such
+maps, roads and small works are not told apart from what is around them.</li>
+<li><b>Industrial parks</b>: polygons around works that lie together.</li>
 <li><b>Totals</b>: emissions in t CO2e by sector, subsector and land type, the input of <i>Allocate to parcels</i>.</li>
 <li><b>Activity</b>: energy, products, stock and yields, the input of <i>Account sectors</i>.</li>
 </ul>
@@ -57,6 +60,8 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
     ROADS = "ROADS"
     TOWNSHIPS = "TOWNSHIPS"
     POPULATION = "POPULATION"
+    LAND_USE = "LAND_USE"
+    PARKS = "PARKS"
     ACTIVITY = "ACTIVITY"
     TOTALS = "TOTALS"
     OUTPUTS = {
@@ -65,6 +70,8 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
         ROADS: "roads",
         TOWNSHIPS: "townships",
         POPULATION: "population",
+        LAND_USE: "land_use",
+        PARKS: "parks",
         ACTIVITY: "activity",
         TOTALS: "totals",
     }
@@ -111,6 +118,18 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
                 self.POPULATION, self.tr("Population"), optional=True, createByDefault=True
             ),
             "Persons per cell of 100 m.",
+        )
+        self.add(
+            QgsProcessingParameterRasterDestination(
+                self.LAND_USE, self.tr("Land use"), optional=True, createByDefault=False
+            ),
+            "CAS/RESDC codes of cells of 30 m, for Delineate emission land.",
+        )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.PARKS, self.tr("Industrial parks"), source.TypeVectorPolygon, optional=True, createByDefault=False
+            ),
+            "Polygons around works that lie together, for Delineate emission land.",
         )
         for name, title, help_text in (
             (self.ACTIVITY, "Activity", "Table for Account sectors; use a grid factor of 0.5810 t CO2/MWh."),

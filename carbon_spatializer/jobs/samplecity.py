@@ -17,6 +17,7 @@ from .run import Run
 _CRS = "EPSG:32651"
 _MIDDLE = (271_500.0, 3_465_500.0)
 _CELL = 100.0
+_LAND_USE_CELL = 30.0
 _NODATA = -1.0
 _DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -60,6 +61,19 @@ _POINT_COLOURS = {
     "transport facility": "#2c6fa8",
     "residential community": "#e8a200",
 }
+# CAS/RESDC codes that the city has.
+_CLASSES = {
+    11: ("#f4f3c4", "11 paddy field"),
+    12: ("#e3dc9a", "12 dry farmland"),
+    21: ("#5e9c57", "21 closed forest"),
+    24: ("#cfe39b", "24 orchards and other woodland"),
+    31: ("#a8d98a", "31 dense grassland"),
+    42: ("#9ccbe8", "42 lakes"),
+    51: ("#e0524f", "51 urban land"),
+    52: ("#e8b45a", "52 rural settlements"),
+    53: ("#8c5a2b", "53 other construction land"),
+    65: ("#d9d4cc", "65 bare soil"),
+}
 
 
 def create_sample_city(
@@ -73,6 +87,8 @@ def create_sample_city(
     roads: str | None = None,
     townships: str | None = None,
     population: str | None = None,
+    land_use: str | None = None,
+    parks: str | None = None,
     activity: str | None = None,
     totals: str | None = None,
 ) -> dict:
@@ -86,13 +102,15 @@ def create_sample_city(
     roads : output lines: name, type (roads, railway, waterway, runway)
     townships : output polygons: township, region, gdp (10^4 yuan), population (persons)
     population : output raster, persons per cell of 100 m
+    land_use : output raster of 30 m cells with CAS/RESDC codes, for ``delineateemissionland``
+    parks : output polygons of industrial parks: name
     activity : output table for ``accountsectors``, worked out from the totals with a grid factor of 0.5810 t/MWh
     totals : output table for ``allocatetoparcels``, t CO2e
     """
     if not 0 < pois_per_parcel <= 20:
         raise InputError("pois_per_parcel", f"{pois_per_parcel:g} is out of range", "Give more than 0 and at most 20")
     outputs = {"parcels": parcels, "pois": pois, "roads": roads, "townships": townships}
-    outputs |= {"population": population, "activity": activity, "totals": totals}
+    outputs |= {"population": population, "land_use": land_use, "parks": parks, "activity": activity, "totals": totals}
     staged = {name: run.stage(path, name) for name, path in outputs.items() if path}
     city = samplecity.create(parcels_count, seed, run.part(0.0, 0.4))
     points = round(parcels_count * pois_per_parcel)
@@ -107,6 +125,11 @@ def create_sample_city(
     if population:
         run.progress(0.6, "Writing the population")
         numbers["persons"] = _write_population(city, staged["population"])
+    if land_use:
+        run.progress(0.62, "Writing the land use")
+        _write_land_use(city, staged["land_use"])
+    if parks:
+        _write(city.parks(), staged["parks"])
     if pois:
         _write_points(city, points, staged["pois"], run.part(0.65, 0.98))
         numbers["pois_count"] = points
@@ -121,6 +144,10 @@ def create_sample_city(
         "parcels": _categories("land_type", _LAND_COLOURS),
         "roads": _categories("type", _LINE_COLOURS),
         "pois": _categories("category", _POINT_COLOURS),
+        "land_use": {
+            "kind": "raster classes",
+            "classes": [[code, colour, name] for code, (colour, name) in _CLASSES.items()],
+        },
     }
     return {
         "summary": _sentence(city, points if pois else None),
@@ -160,10 +187,19 @@ def _write_points(city: samplecity.City, count: int, path: Path, progress) -> No
 
 def _write_population(city: samplecity.City, path: Path) -> float:
     grid, west, north = city.population(_CELL)
-    settings = {"driver": "GTiff", "count": 1, "dtype": "float32", "nodata": _NODATA, "compress": "deflate"}
-    transform = rasterio.transform.from_origin(west + _MIDDLE[0], north + _MIDDLE[1], _CELL, _CELL)
+    _write_raster(path, grid.astype("float32"), west, north, _CELL, _NODATA, "persons per cell")
+    return float(grid.sum())
+
+
+def _write_land_use(city: samplecity.City, path: Path) -> None:
+    grid, west, north = city.land_use(_LAND_USE_CELL)
+    _write_raster(path, grid, west, north, _LAND_USE_CELL, 0, "CAS/RESDC land-use code")
+
+
+def _write_raster(path: Path, grid, west: float, north: float, side: float, nodata: float, description: str) -> None:
+    settings = {"driver": "GTiff", "count": 1, "dtype": grid.dtype, "nodata": nodata, "compress": "deflate"}
+    transform = rasterio.transform.from_origin(west + _MIDDLE[0], north + _MIDDLE[1], side, side)
     height, width = grid.shape
     with rasterio.open(path, "w", height=height, width=width, crs=_CRS, transform=transform, **settings) as file:
-        file.write(grid.astype("float32"), 1)
-        file.set_band_description(1, "persons per cell")
-    return float(grid.sum())
+        file.write(grid, 1)
+        file.set_band_description(1, description)

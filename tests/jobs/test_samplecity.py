@@ -157,3 +157,29 @@ def test_500_parcels_take_seconds(tmp_path):
         Run(), parcels=str(tmp_path / "parcels.gpkg"), pois=str(tmp_path / "pois.gpkg"), parcels_count=500
     )
     assert time.perf_counter() - started < 10
+
+
+def test_land_use_shows_the_parcels_in_cells_of_30_m(tmp_path):
+    run = Run()
+    paths = {"parcels": tmp_path / "parcels.gpkg", "land_use": tmp_path / "land.tif", "parks": tmp_path / "parks.gpkg"}
+    result = create_sample_city(run, parcels_count=500, seed=3, **{key: str(path) for key, path in paths.items()})
+    run.commit({})
+    assert set(result["styles"]) == {"parcels", "land_use"}
+    parcels, parks = gpd.read_file(paths["parcels"]), gpd.read_file(paths["parks"])
+    with rasterio.open(paths["land_use"]) as raster:
+        assert (raster.res, raster.nodata, raster.crs.to_epsg()) == ((30, 30), 0, 32651)
+        codes = raster.read(1)
+        inside = parcels[parcels["land_type"].isin(["forest land", "rural homestead"])]
+        middles = inside.geometry.representative_point()
+        seen = [code for (code,) in raster.sample(zip(middles.x, middles.y))]
+    # The parcels tile the city; a cell has data where its centre lies in it, so that the areas differ by the rim.
+    assert (codes > 0).sum() * 900 == pytest.approx(parcels.area.sum(), rel=1e-3)
+    assert set(codes[codes > 0]) == {value for value, _, _ in result["styles"]["land_use"]["classes"]}
+    # A parcel's middle lies within half a cell of the centre that decides.
+    expected = inside["land_type"].map({"forest land": 21, "rural homestead": 52})
+    assert (expected == seen).mean() > 0.98
+    works = parcels[parcels["land_type"] == "industrial land"]
+    assert len(parks) >= 1
+    assert parks.is_valid.all()
+    assert works.geometry.representative_point().within(parks.union_all()).mean() > 0.5
+    assert parks["name"].str.contains("工业园").all()

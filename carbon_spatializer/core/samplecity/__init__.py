@@ -2,8 +2,9 @@
 
 The plan is a square of rectangles separated by roads (``tiling``), bent into the city's shape, with smooth random
 fields that say where the centre, waters, hills and villages are (``landscape``); parcels get their land type from these
-fields (``landuse``), and people, firms and townships from their land type (``content``). All names are invented
-(``wording``); the ``statistics`` are Suzhou's.
+fields (``landuse``), and people, firms and townships from their land type (``content``). A land-use raster and parks
+show the parcels as other maps would (``landcover``). All names are invented (``wording``); the ``statistics`` are
+Suzhou's.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pandas as pd
 import shapely
 
 from ..errors import InputError
-from . import content, landscape, landuse, statistics, tiling, wording
+from . import content, landcover, landscape, landuse, statistics, tiling, wording
 from .landuse import LAND_TYPES
 from .tiling import LINE_TYPES
 from .wording import CATEGORIES
@@ -57,6 +58,18 @@ class City:
         """Persons per square cell of ``side`` metres (rows from the north), and the upper left corner (x, y)."""
         bounds = shapely.total_bounds(self.townships["geometry"].to_numpy())
         return content.population_grid(self._landscape, self._cells, self._persons, bounds, side)
+
+    def land_use(self, side: float = 30.0) -> tuple[np.ndarray, float, float]:
+        """CAS/RESDC code of each square cell of ``side`` metres (rows from the north, 0 outside the city), and the
+        upper left corner (x, y)."""
+        land_types = self.parcels["land_type"].to_numpy()
+        return landcover.land_use(self.parcels["geometry"].to_numpy(), land_types, side)
+
+    def parks(self) -> pd.DataFrame:
+        """Industrial parks: name and geometry (polygons around works that lie together)."""
+        outlines = landcover.parks(self.parcels["geometry"].to_numpy(), self.parcels["land_type"].to_numpy())
+        names = wording.parks(len(outlines), np.random.default_rng([self._seed, 3]))
+        return pd.DataFrame({"name": names, "geometry": outlines})
 
 
 def create(parcels: int = 5000, seed: int = 0, progress: Callable[..., None] = lambda fraction, text="": None) -> City:

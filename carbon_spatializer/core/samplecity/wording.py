@@ -93,6 +93,12 @@ def townships(urban: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return chinese + " " + english
 
 
+def parks(count: int, rng: np.random.Generator) -> np.ndarray:
+    """A name for each industrial park."""
+    place = _PLACES.iloc[rng.permutation(np.resize(np.arange(len(_PLACES)), max(count, len(_PLACES))))[:count]]
+    return place["chinese"].to_numpy() + "工业园 " + place["english"].to_numpy() + " Industrial Park"
+
+
 def roads(line_types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A name for each line; railways, waterways and runways take the name of their kind."""
     chinese = {"motorway": "高速", "trunk": "大道", "railway": "铁路", "waterway": "河", "runway": "跑道"}
