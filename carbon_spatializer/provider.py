@@ -13,6 +13,7 @@ from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.classifypois import ClassifyPois
 from .algorithms.compareregressions import CompareRegressions
+from .algorithms.correcttototals import CorrectToTotals
 from .algorithms.createsamplecity import CreateSampleCity
 from .algorithms.delineateemissionland import DelineateEmissionLand
 from .algorithms.globalmoransi import GlobalMoransI
@@ -42,6 +43,7 @@ ALGORITHMS = [
     CompareRegressions,
     SpatializeCoarse,
     SuperResolve,
+    CorrectToTotals,
     GlobalMoransI,
     LocalMoransI,
     CarbonBalanceZoning,

@@ -31,6 +31,7 @@ JOBS = {
     "compareregressions": ("regression", "compare_regressions"),
     "spatializecoarse": ("regression", "spatialize_coarse"),
     "superresolve": ("superresolution", "super_resolve"),
+    "correcttototals": ("correction", "correct_to_totals"),
     "carbonbalancezoning": ("zoning", "carbon_balance_zoning"),
 }
 
