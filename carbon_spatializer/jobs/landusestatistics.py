@@ -68,7 +68,7 @@ def land_use_statistics(
     report : path of an HTML report with tables and charts.
     """
     run.progress(0.0, "Reading")
-    known = landuse.read_classes(classes, class_table)
+    known = landuse.read_classes(classes, class_table, "classes", "class_table")
     frame = layers.read_layer(districts, "districts", run, "polygon")
     names = _names(frame, name_field)
     emissions = _emissions(frame)
