@@ -47,7 +47,7 @@ class Outlines:
         row = np.floor((y0 + y1) / 2)
         inside = (row >= 0) & (row < height)
         x0, y0, x1, y1, weight = _cut(*(values[inside] for values in (x0, y0, x1, y1, weight)))
-        row = np.floor((y0 + y1) / 2).astype(np.int64)
+        row = np.clip(np.floor((y0 + y1) / 2), 0, height - 1).astype(np.int64)
         middle = np.clip((x0 + x1) / 2, 0, width)
         column = np.minimum(np.floor(middle), width - 1).astype(np.int64)
         step = (y1 - y0) * weight

@@ -34,8 +34,8 @@ _OUTSIDE, _BESIDE = -1, 0
 # Works on less ground (m2) are read as the town around them, as land-use maps do that are drawn from satellites.
 _SEEN = 20_000
 _WORKS = ("industrial land", "mining land")
-# Works with no more than a road (m) between them make a park, from so many on.
-_ROAD, _LEAST_WORKS = 60.0, 4
+# Works with no more than a road (m) between them make a park, from so many on; the largest group always does.
+_ROAD, _LEAST_WORKS = 60.0, 8
 _PARCELS_AT_ONCE = 100_000
 
 
@@ -71,5 +71,5 @@ def parks(geometry: np.ndarray, land_types: np.ndarray) -> np.ndarray:
     order = np.argsort(group, kind="stable")
     counts = np.bincount(group)
     members = np.split(works[order], np.cumsum(counts)[:-1])
-    large = [shapely.union_all(part) for part in members if len(part) >= _LEAST_WORKS]
+    large = [shapely.union_all(part) for part in members if len(part) >= min(_LEAST_WORKS, counts.max())]
     return shapely.concave_hull(np.array(large, dtype=object), ratio=0.4)
