@@ -400,7 +400,8 @@ def _check_ground(
             "districts",
             f"no cell of the land has its centre in {_listed(np.array(chosen.names, object)[homeless])}, which has "
             "emissions",
-            "Choose a raster that covers all districts, with cells smaller than they are",
+            "Choose a raster that covers all districts, with cells smaller than they are; a district that lies under "
+            "another has no cells of its own",
         )
     shapes = np.asarray(tiles.polygons.geometry.array)
     inside = shapely.area(shapely.intersection(shapes, shapely.box(*tiles.grid.bounds)))
