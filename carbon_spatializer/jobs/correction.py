@@ -131,7 +131,8 @@ def correct(
     cells = _Cells(raster, rasters.on_grid(regions, raster, "regions"), weights, borders)
     sums, area, beside = cells.sums(run.part(part[0], middle))
     rules = correction.factors(names, totals, sums, area, without_total, zero_weights)
-    for rule, group in rules[rules["fallback_t"] + rules["unallocated_t"] > 0].groupby("rule"):
+    told = (rules["fallback_t"] + rules["unallocated_t"] > 0) | np.isnan(totals)
+    for rule, group in rules[told].groupby("rule"):
         listed = ", ".join(group["region"].head(5)) + (", ..." if len(group) > 5 else "")
         run.warning(f"{len(group):,} regions ({listed}): {rule}, {group['in_t'].sum():,.2f} t.")
     written, sample = np.zeros(len(names)), []

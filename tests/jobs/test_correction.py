@@ -142,7 +142,9 @@ def test_regions_without_a_total(folder):
     regions((0, 2, 1.75, 0), (1.75, 2, 3, 0), name=["甲", "B"], co2=[60.0, None]).to_file(
         folder / "regions.gpkg", mode="w"
     )
-    assert np.isnan(corrected(folder)[0][:, 2]).all()
+    cells, _, _, said = corrected(folder)
+    assert np.isnan(cells[:, 2]).all()
+    assert "1 regions (B): no total: left empty" in said
     assert corrected(folder, without_total="keep")[0][:, 2].tolist() == [5, 5]
     # The mean factor is that of A, 10 t.
     cells, table, _, _ = corrected(folder, without_total="mean")
