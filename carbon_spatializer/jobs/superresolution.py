@@ -20,6 +20,7 @@ from .run import Run
 
 FACTORS = (2, 4, 8)
 QUANTITIES = ("auto", *core.QUANTITIES)
+DEVICES = ("auto", "cpu", "cuda")
 # A raster of more cells is trained on patches of it, so that neither time nor memory depend on its size.
 _MOST_CELLS_WHOLE = 2_000_000
 _PATCHES = 200
@@ -61,6 +62,7 @@ def super_resolve(
     """
     checks.one_of(method, core.METHODS, "method")
     checks.one_of(quantity, QUANTITIES, "quantity")
+    checks.one_of(device, DEVICES, "device")
     checks.between(tile, 32, 2048, "tile")
     if factor not in FACTORS:
         raise InputError("factor", f"{factor:g} is not possible", f"Use one of {', '.join(map(str, FACTORS))}")
@@ -382,12 +384,12 @@ def _map(source, fine: Path, survey: _Survey, factor: int) -> Figure:
 
 
 def _curve(history: dict) -> Figure:
-    """Loss by iteration, with the falls of the learning rate."""
+    """Loss by iteration, each dot the mean of about a hundredth of them, with the falls of the learning rate."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
-    loss = np.asarray(history["loss"], dtype=float)
-    axes.plot(np.linspace(0, history["iterations"], len(loss)), loss, linewidth=0.8)
+    parts = [part for part in np.array_split(np.asarray(history["loss"], dtype=float), 100) if part.size]
+    axes.plot(history["iterations"] * (np.arange(len(parts)) + 0.5) / len(parts), [part.mean() for part in parts], ".-")
     for start, _ in history.get("rates", [])[1:]:
         axes.axvline(start, color="#999", linewidth=0.8, linestyle=":")
-    axes.set(xlabel="iteration", ylabel="loss", yscale="log")
+    axes.set(xlabel="iteration", ylabel="loss")
     return figure
