@@ -37,6 +37,8 @@ maps, roads and small works are not told apart from what is around them.</li>
 <li><b>Industrial parks</b>: polygons around works that lie together.</li>
 <li><b>Totals</b>: emissions in t CO2e by sector, subsector and land type, the input of <i>Allocate to parcels</i>.</li>
 <li><b>Activity</b>: energy, products, stock and yields, the input of <i>Account sectors</i>.</li>
+<li><b>Activity of the four parts</b>: energy of industry, city, agriculture and rural living in each district, the
+input of <i>Account sectors</i> with the scheme nanjing.</li>
 </ul>
 <h3>The figures</h3>
 The totals are those published for Suzhou in 2020 (carbon-balance zoning of Suzhou's territorial space, Table 3), and
@@ -45,7 +47,9 @@ that fits its department sums is used: municipal utilities 6904.31 x 10^4 t (pri
 transport 1421.44 x 10^4 t (the land row is printed 421.44). Splitting transport over road (84 %), rail (3 %), water
 (9 %) and air (4 %) is ours. The activity data are worked out from the totals with the built-in factors: <i>Account
 sectors</i> with the scheme suzhou and a grid factor of <b>0.5810 t CO2/MWh</b>, a sample value, gives the totals back.
-The split over fuels and products is ours.
+The split over fuels and products is ours. The activity of the four parts gives, with the scheme nanjing and the same
+grid factor, what is published for Nanjing in 2020 (Table 2: 12714.46 x 10^4 t); it is divided over this city's
+districts by product, population and area, and 4200 x 10^4 t of power plants' fuel are added, which that scheme deducts.
 <h3>Method</h3>
 A square plan is divided by ever smaller roads into blocks and these into parcels, smaller where the city is denser, and
 bent into shape; smooth random fields place the centre, new towns, hills, lakes and villages, and land types follow from
@@ -64,6 +68,7 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
     PARKS = "PARKS"
     ACTIVITY = "ACTIVITY"
     TOTALS = "TOTALS"
+    PARTS_ACTIVITY = "PARTS_ACTIVITY"
     OUTPUTS = {
         PARCELS: "parcels",
         POIS: "pois",
@@ -74,6 +79,7 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
         PARKS: "parks",
         ACTIVITY: "activity",
         TOTALS: "totals",
+        PARTS_ACTIVITY: "parts_activity",
     }
 
     def initAlgorithm(self, configuration=None):
@@ -141,6 +147,16 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
                 ),
                 help_text,
             )
+        self.add(
+            QgsProcessingParameterVectorDestination(
+                self.PARTS_ACTIVITY,
+                self.tr("Activity of the four parts"),
+                source.TypeVector,
+                optional=True,
+                createByDefault=False,
+            ),
+            "Table for Account sectors with the Nanjing scheme, by district; use a grid factor of 0.5810 t CO2/MWh.",
+        )
         self.addOutput(QgsProcessingOutputNumber("TOWNSHIPS_COUNT", self.tr("Number of townships")))
         self.addOutput(QgsProcessingOutputNumber("POIS_COUNT", self.tr("Number of points of interest")))
         self.addOutput(QgsProcessingOutputNumber("PERSONS", self.tr("Persons")))

@@ -91,6 +91,7 @@ def create_sample_city(
     parks: str | None = None,
     activity: str | None = None,
     totals: str | None = None,
+    parts_activity: str | None = None,
 ) -> dict:
     """Make a city that looks like one, with Suzhou's published emissions of 2020; the same seed gives the same city.
 
@@ -106,11 +107,14 @@ def create_sample_city(
     parks : output polygons of industrial parks: name
     activity : output table for ``accountsectors``, worked out from the totals with a grid factor of 0.5810 t/MWh
     totals : output table for ``allocatetoparcels``, t CO2e
+    parts_activity : output table for ``accountsectors`` with the scheme nanjing, by district and with the same grid
+        factor: Nanjing's published emissions of 2020
     """
     if not 0 < pois_per_parcel <= 20:
         raise InputError("pois_per_parcel", f"{pois_per_parcel:g} is out of range", "Give more than 0 and at most 20")
     outputs = {"parcels": parcels, "pois": pois, "roads": roads, "townships": townships}
     outputs |= {"population": population, "land_use": land_use, "parks": parks, "activity": activity, "totals": totals}
+    outputs["parts_activity"] = parts_activity
     staged = {name: run.stage(path, name) for name, path in outputs.items() if path}
     city = samplecity.create(parcels_count, seed, run.part(0.0, 0.4))
     points = round(parcels_count * pois_per_parcel)
@@ -140,6 +144,11 @@ def create_sample_city(
         layers.write_layer(statistics.activity(published, carriers, factors), staged["activity"])
     if totals:
         layers.write_layer(statistics.totals(published), staged["totals"])
+    if parts_activity:
+        tables = [pd.read_csv(_DATA / f"nanjing_{name}.csv", keep_default_na=False) for name in ("totals", "carriers")]
+        factors = factor_library("nanjing", statistics.GRID_FACTOR)
+        by_district = statistics.activity_by_district(*tables, factors, city.townships)
+        layers.write_layer(by_district, staged["parts_activity"])
     styles = {
         "parcels": _categories("land_type", _LAND_COLOURS),
         "roads": _categories("type", _LINE_COLOURS),

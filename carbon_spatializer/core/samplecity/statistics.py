@@ -1,4 +1,4 @@
-"""Statistics of the sample city: Suzhou's published emissions of 2020, as totals and as activity data."""
+"""Statistics of the sample city: published emissions of 2020, Suzhou's and Nanjing's, as totals and activity data."""
 
 import numpy as np
 import pandas as pd
@@ -62,3 +62,24 @@ def activity(published: pd.DataFrame, carriers: pd.DataFrame, factors: pd.DataFr
     )
     table.insert(0, "region", "")
     return table
+
+
+def activity_by_district(
+    published: pd.DataFrame, carriers: pd.DataFrame, factors: pd.DataFrame, townships: pd.DataFrame
+) -> pd.DataFrame:
+    """Activity data of every district, which together give the published totals.
+
+    Parameters
+    ----------
+    published : as for ``totals``, and by: gdp, population or area, in proportion to which a total is divided.
+    carriers, factors : as for ``activity``.
+    townships : of the city: region (the district), gdp, population and geometry.
+    """
+    measures = townships[["gdp", "population"]].assign(area=[shape.area for shape in townships["geometry"]])
+    shares = measures.groupby(townships["region"].astype(str)).sum()
+    shares /= shares.sum()
+    tables = []
+    for district, share in shares.iterrows():
+        own = published.assign(net_10000t=published["net_10000t"] * published["by"].map(share))
+        tables.append(activity(own, carriers, factors).assign(region=district))
+    return pd.concat(tables, ignore_index=True)
