@@ -26,8 +26,9 @@ CELLS = ("fractions", "whole")
 _SIDES = 32
 # Fractions are multiples of this, so that those of a cell add up exactly even in single precision.
 _STEP = 2.0**-20
-# Largest relative error between the ground that is in the result and the ground that came in.
-_TOLERANCE = 1e-9
+# Largest relative error between the ground that is in the result and the ground that came in; fractions of cells that
+# a finer raster divides are rounded to single precision.
+_TOLERANCE, _TOLERANCE_FINER = 1e-9, 1e-7
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,7 @@ class Overlay:
         self._found = np.zeros(shape)
         self._taken = {source: np.zeros(shape) for source in self._outlines}
         self._written = np.zeros(len(PARTS))
+        self._tolerance = _TOLERANCE
         # Ground of parks and buffers where the land use has no data, and of buffers on water, m2.
         self.unknown = dict.fromkeys(self._outlines, 0.0)
         self.on_water = 0.0
@@ -307,6 +309,7 @@ class Overlay:
             if self._whole:
                 shares = (winner == np.arange(len(NAMES))[:, None]).astype(float)
             largest[places], fractions[:, places] = winner, shares[1:]
+            self._tolerance = _TOLERANCE_FINER
             self._add(self._found, position[places], area[places] * shares)
             whole_area = area.copy()
             whole_area[places] = 0.0
@@ -371,14 +374,15 @@ class Overlay:
 
         Raises
         ------
-        MassError : the result's areas differ from the ledger's by more than 1e-9 of the ground.
+        MassError : the result's areas differ from the ledger's by more than 1e-9 of the ground (1e-7 where a finer
+            raster divided cells).
         """
         overlap = sum(self._taken.values())
         contributed = self._found - overlap
         expected = contributed[:, 1:].sum(axis=0)
         expected[INDUSTRY - 1] += overlap.sum()
         error = np.abs(self._written - expected).max()
-        if not error <= _TOLERANCE * max(self._found.sum(), 1.0):
+        if not error <= self._tolerance * max(self._found.sum(), 1.0):
             raise MassError(
                 f"The emission land's areas {self._written.tolist()} m2 differ from the ledger's {expected.tolist()} "
                 "m2. Nothing was written; please report this with the run's inputs."
