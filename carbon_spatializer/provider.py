@@ -21,6 +21,7 @@ from .algorithms.identifymanufacturingland import IdentifyManufacturingLand
 from .algorithms.landusestatistics import LandUseStatistics
 from .algorithms.localmoransi import LocalMoransI
 from .algorithms.setupenvironment import SetupEnvironment
+from .algorithms.sharebylandcover import ShareByLandCover
 from .algorithms.spatializecoarse import SpatializeCoarse
 from .algorithms.spreadoverlanduse import SpreadOverLandUse
 from .algorithms.superresolve import SuperResolve
@@ -44,6 +45,7 @@ ALGORITHMS = [
     SpatializeCoarse,
     SuperResolve,
     CorrectToTotals,
+    ShareByLandCover,
     GlobalMoransI,
     LocalMoransI,
     CarbonBalanceZoning,

@@ -193,12 +193,7 @@ class _Cells:
     def _read(self, window: Window) -> tuple[np.ndarray, ...]:
         """Flat weights and areas of a window's cells; and region, cell and share of each cell with data in a region."""
         values = self._raster.read(window).ravel()
-        if np.nanmin(values, initial=0) < 0:
-            raise InputError(
-                "input",
-                f"it has cells below zero, for example {np.nanmin(values):g}",
-                "Correct them, or set the raster's nodata value if they mean no data",
-            )
+        rasters.refuse_negative(values, self._raster)
         square_metres = self._raster.grid.cell_areas(window).ravel()
         if self._by_area:
             values = values * square_metres

@@ -307,6 +307,42 @@ def _band_number(dataset, band: int | str, parameter: str) -> int:
     raise InputError(parameter, f"'{dataset.name}' has no band '{band}'", f"Its bands are {', '.join(names)}")
 
 
+def refuse_negative(values: np.ndarray, raster) -> None:
+    """Raise InputError when values that were read from a raster go below zero."""
+    least = np.nanmin(values, initial=0)
+    if least < 0:
+        raise InputError(
+            raster.parameter,
+            f"'{raster.name}' has cells below zero, for example {least:g}",
+            "Correct them, or set the raster's nodata value if they mean no data",
+        )
+
+
+def as_total(raster, factor: float = 1.0, by_area: bool | None = None):
+    """A raster as totals per cell.
+
+    factor : by which values are multiplied; by_area : whether they are per m2 and so multiplied by the cells' areas,
+        which None leaves to what the raster says of itself.
+    """
+    if by_area is None:
+        by_area = raster.quantity == "density"
+    return _Total(raster, factor, by_area) if by_area or factor != 1 else raster
+
+
+class _Total:
+    """A raster multiplied by a factor and the areas of its cells; see ``as_total``."""
+
+    quantity = "total"
+
+    def __init__(self, raster, factor: float, by_area: bool):
+        self.grid, self.name, self.parameter, self.unit = raster.grid, raster.name, raster.parameter, raster.unit
+        self._raster, self._factor, self._by_area = raster, factor, by_area
+
+    def read(self, window: Window | None = None) -> np.ndarray:
+        values = self._raster.read(window) * self._factor
+        return values * self.grid.cell_areas(window) if self._by_area else values
+
+
 # Resampling -----------------------------------------------------------------------------------------------------------
 
 

@@ -244,7 +244,7 @@ def test_arguments_are_refused(folder, arguments, message):
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
-        ([[1, -2, 5], [3, 4, 5]], {}, "input: it has cells below zero, for example -2"),
+        ([[1, -2, 5], [3, 4, 5]], {}, "input: 'weights' has cells below zero, for example -2"),
         ([[1, np.inf, 5], [3, 4, 5]], {}, "input: 'weights' holds infinite values"),
         (np.full((2, 3), np.nan), {}, "input: it has no cell with data in any region"),
         (np.full((2, 3), -1.0), {"nodata": -1}, "input: it has no cell with data in any region"),
