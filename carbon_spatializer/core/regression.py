@@ -150,9 +150,10 @@ class Model:
             }
             parameters = {name: np.asarray(value) for name, value in state["parameters"].items()}
             model = cls(**{f.name: state[f.name] for f in fields(cls)} | arrays | {"parameters": parameters})
-            known = model.kind in regressors.KINDS and model.form in FORMS
-            ones = np.ones((1, len(model.names)))
-            whole = known and len(model.totals) == len(model.names) and model.predict(ones).shape == (1,)
+            drivers = len(model.names)
+            whole = model.kind in regressors.KINDS and model.form in FORMS and len(model.totals) == drivers
+            whole &= all(array.shape == (drivers,) and np.isfinite(array).all() for array in arrays.values())
+            whole = whole and model.predict(np.ones((1, drivers))).shape == (1,)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             whole = False
         if not whole:

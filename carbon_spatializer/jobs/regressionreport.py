@@ -5,14 +5,19 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from matplotlib.colors import BoundaryNorm
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from ..core import regression, regressors
 from .report import Html, page
 from .report import table as html_table
 
+# Classes of relative residuals in percent, and their colours.
 _BREAKS = [-100, -50, -25, -10, 10, 25, 50, 100]
+_COLOURS = ["#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b"]
+_BEYOND = "#67001f"
+_MISSING = "#bbbbbb"
 
 
 def write_report(
@@ -88,7 +93,7 @@ def _scores(compared: list, best: regression.Compared) -> Html:
         }
         for one in sorted(compared, key=lambda one: one.row["rmse"])
     ]
-    return html_table(pd.DataFrame(rows), {"R2": "{:.3f}", "MAE, t": "{:,.0f}", "RMSE, t": "{:,.0f}"})
+    return html_table(_frame(rows), {"R2": "{:.3f}", "MAE, t": "{:,.0f}", "RMSE, t": "{:,.0f}"})
 
 
 def _cells(compared: list, best: regression.Compared) -> Html:
@@ -111,7 +116,12 @@ def _cells(compared: list, best: regression.Compared) -> Html:
     formats = dict.fromkeys(("R2 from cells", "CV"), "{:.3f}") | dict.fromkeys(
         ("outside range, %", "negative, %"), "{:.1f}"
     )
-    return html_table(pd.DataFrame(rows), formats)
+    return html_table(_frame(rows), formats)
+
+
+def _frame(rows: list[dict]) -> pd.DataFrame:
+    """Rows as a frame that keeps the marked model's HTML."""
+    return pd.DataFrame(rows).assign(model=pd.Series([row["model"] for row in rows], dtype=object))
 
 
 def _scatters(compared: list, true: np.ndarray) -> Figure:
@@ -129,6 +139,10 @@ def _scatters(compared: list, true: np.ndarray) -> Figure:
         axes.scatter(true, predicted, s=14, color="#0072b2", edgecolors="white", lw=0.3)
         axes.set(xscale="log", yscale="log", title=f"{regressors.KINDS[one.model.kind]}\nR2 {one.row['r2']:.2f}")
         axes.title.set_fontsize(10)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 3), numticks=4))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(EngFormatter(sep=" "))
     for axes in grid[len(compared) :]:
         axes.set_visible(False)
     figure.supxlabel("true total, t CO2e per year", fontsize=10)
@@ -140,17 +154,17 @@ def _map(result: gpd.GeoDataFrame) -> Figure:
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     values = result["residual_pct"].to_numpy(dtype=float)
-    norm = BoundaryNorm(_BREAKS, 256, extend="max")
+    colours = ListedColormap(_COLOURS).with_extremes(over=_BEYOND)
     result.plot(
         ax=axes,
-        column=np.clip(values, -99.9, None),
-        cmap="RdBu_r",
-        norm=norm,
-        edgecolor="#555",
+        column=values,
+        cmap=colours,
+        norm=BoundaryNorm(_BREAKS, len(_COLOURS)),
+        edgecolor="#555555",
         linewidth=0.3,
         legend=True,
         legend_kwds={"label": "predicted too little  |  too much, %", "shrink": 0.7, "extend": "max"},
-        missing_kwds={"color": "#ddd"},
+        missing_kwds={"color": _MISSING},
     )
     axes.set_axis_off()
     axes.set_title("Residuals, % of the true total")
