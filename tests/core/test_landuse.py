@@ -168,7 +168,7 @@ def test_circles_are_round_and_true_on_the_ground(crs, longitude, latitude):
 
 
 def test_overlapping_pairs_and_unions():
-    # Squares of 100 m on the zone's meridian, where the scale is 0.9996: the first two share 50 x 100, the third touches
+    # Squares of 100 m on the meridian, where the scale is 0.9996: the first two share 50 x 100, the third touches
     # the second, the fourth lies apart.
     shapes = np.array([box(0, 0, 100, 100), box(50, 0, 150, 100), box(150, 0, 250, 100), box(0, 500, 100, 600)])
     shapes = shapely.transform(shapes, lambda xy: xy + ORIGIN)
