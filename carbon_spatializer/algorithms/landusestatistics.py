@@ -77,7 +77,7 @@ Land-use based carbon emission pattern of Nanjing (2020), doi 10.3389/fevo.2022.
                 allowMultiple=False,
                 optional=True,
             ),
-            "Empty: districts are numbered.",
+            "Polygons of one name are one district. Empty: districts are numbered.",
         )
         self.add(
             QgsProcessingParameterEnum(

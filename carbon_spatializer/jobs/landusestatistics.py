@@ -61,7 +61,7 @@ def land_use_statistics(
     output : table of the classes: district, code, class, group, part, area_m2 and share_pct, with all districts last.
     classes : what the codes mean: resdc (CAS/RESDC), worldcover (ESA WorldCover) or igbp (MCD12Q1).
     class_table : table in place of classes: code, part and, if wanted, name and group.
-    name_field : field of the districts' names; without it they are numbered.
+    name_field : field of the districts' names; polygons of one name are one district. Without it they are numbered.
     lines : lines of an accounting (sector, carrier, status, t_co2e), for the flows of energy to the parts.
     parts_table : table with sector and part, where the lines' sectors are not those of the Nanjing scheme.
     table : table of emissions in 10^4 t by district and part, as the paper's Table 2.
@@ -70,7 +70,7 @@ def land_use_statistics(
     run.progress(0.0, "Reading")
     known = landuse.read_classes(classes, class_table, "classes", "class_table")
     frame = layers.read_layer(districts, "districts", run, "polygon")
-    names = _names(frame, name_field)
+    names, district = _names(frame, name_field)
     emissions = _emissions(frame)
     if table and emissions is None:
         raise InputError(
@@ -85,6 +85,8 @@ def land_use_statistics(
     ):
         polygons = rasters.on_grid(frame[["geometry"]], raster, "districts")
         areas = statistics.class_areas(_tiles(run, raster, polygons, known), len(frame), len(known.codes))
+    areas = np.array([np.bincount(district, column, len(names)) for column in areas.T]).T
+    emissions = emissions.groupby(district).sum() if emissions is not None else None
     empty = areas.sum(axis=1) == 0
     if empty.any():
         run.warning(f"districts: no cell of the land use has its centre in {', '.join(np.array(names)[empty][:5])}.")
@@ -118,11 +120,13 @@ def _tiles(run: Run, raster, polygons, known) -> Iterator[tuple]:
         yield district, position, raster.grid.cell_areas(window)
 
 
-def _names(frame: pd.DataFrame, name_field: str | None) -> list[str]:
+def _names(frame: pd.DataFrame, name_field: str | None) -> tuple[list[str], np.ndarray]:
+    """Names of the districts, and each polygon's district: polygons of one name are one district."""
     if not name_field:
-        return [str(row + 1) for row in range(len(frame))]
+        return [str(row + 1) for row in range(len(frame))], np.arange(len(frame))
     layers.require_fields(frame.columns, [name_field], "name_field")
-    return layers.keys(frame[name_field]).tolist()
+    names = layers.keys(frame[name_field])
+    return names.unique().tolist(), pd.factorize(names)[0]
 
 
 def _emissions(frame: pd.DataFrame) -> pd.DataFrame | None:

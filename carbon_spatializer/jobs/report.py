@@ -6,7 +6,9 @@ import io
 from collections.abc import Iterable
 from datetime import date
 
+import matplotlib
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 _CSS = """
@@ -20,6 +22,11 @@ img { max-width: 100%; } footer { margin-top: 3em; color: #666; font-size: 0.85e
 @media print { body { max-width: none; margin: 0; font-size: 11pt; }
                h2 { break-after: avoid; } table, img { break-inside: avoid; } }
 """.strip()
+
+# Fonts with Chinese names of places, as Windows, macOS and Linux have them.
+_CHINESE = ("Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", "Hiragino Sans GB", "WenQuanYi Micro Hei", "SimHei")
+_installed = set(font_manager.get_font_names())
+matplotlib.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _CHINESE if name in _installed)]
 
 
 class Html(str):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from qgis.core import QgsApplication, QgsProcessingModelAlgorithm
+from qgis.core import Qgis, QgsApplication, QgsProcessingModelAlgorithm, QgsRasterLayer
 
 from .conftest import total
 
@@ -23,6 +23,9 @@ def city(provider, tmp_path_factory):
         "POPULATION": "population.tif",
         "ACTIVITY": "activity.csv",
         "TOTALS": "totals.csv",
+        "LAND_USE": "land_use.tif",
+        "PARKS": "parks.gpkg",
+        "PARTS_ACTIVITY": "parts_activity.csv",
     }
     from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
@@ -72,3 +75,41 @@ def test_suzhou_chain(run, city, tmp_path):
     for name in ("parcels_with_emissions", "emission_grid", "townships_with_emissions", "carbonbalance_zones"):
         assert total(outputs[name], "gross_t") == pytest.approx(240_279_700, rel=1e-9), name
         assert total(outputs[name], "sink_t") == pytest.approx(2_518_600, rel=1e-9), name
+
+
+def test_nanjing_chain(run, city, tmp_path):
+    outputs = {
+        "totals_by_sector": "totals.csv",
+        "emission_land": "land.tif",
+        "ledger_of_areas": "areas.csv",
+        "overlaps": "overlaps.csv",
+        "emissions": "total.tif",
+        "emission_intensity": "intensity.tif",
+        "industry": "industry.tif",
+        "districts_with_emissions": "districts.gpkg",
+        "emission_ledger": "ledger.csv",
+        "land_classes_by_district": "classes.csv",
+        "emissions_by_district_and_part": "table.csv",
+        "landuse_report": "report.html",
+    }
+    outputs = {name: str(tmp_path / file) for name, file in outputs.items()}
+    run(
+        "nanjingchain",
+        ACTIVITY=city["PARTS_ACTIVITY"],
+        GRID_FACTOR=GRID_FACTOR,
+        LAND_USE=city["LAND_USE"],
+        PARKS=city["PARKS"],
+        ENTERPRISES=f"{city['POIS']}|subset=category = 'manufacturing'",
+        DISTRICTS=city["TOWNSHIPS"],
+        REGION_FIELD="region",
+        **outputs,
+    )
+    missing = [name for name, path in outputs.items() if not Path(path).exists()]
+    assert not missing
+    # Nanjing paper, Table 2, in t: 12,714.46 x 10^4, of which industry 11,916.67.
+    assert total(outputs["districts_with_emissions"], "gross_t") == pytest.approx(127_144_600, rel=1e-9)
+    assert total(outputs["districts_with_emissions"], "industry_t") == pytest.approx(119_166_700, rel=1e-9)
+    layer = QgsRasterLayer(outputs["emissions"], "emissions")
+    cells = layer.dataProvider().bandStatistics(1, Qgis.RasterBandStatistic.Sum, layer.extent(), 0)
+    assert cells.sum == pytest.approx(127_144_600, rel=1e-9)
+    assert "42,000,000.00 t CO2e is deducted" in Path(outputs["landuse_report"]).read_text(encoding="utf-8")
