@@ -3,8 +3,8 @@
 A style is what the worker sends with a result:
 ``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink" | ...}`` or
 ``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``; in both, ``outline`` is the width of
-polygon outlines in mm. A raster has ``{"kind": "raster", "unit": ..., "breaks": ..., "ramp": ...}`` or
-``{"kind": "raster classes", "classes": [[value, colour, label], ...]}``.
+polygon outlines in mm. A raster has ``{"kind": "raster", "unit": ..., "breaks": ..., "ramp": ...}`` (the ramp
+``difference`` has its middle at zero) or ``{"kind": "raster classes", "classes": [[value, colour, label], ...]}``.
 """
 
 from itertools import pairwise
@@ -33,9 +33,10 @@ from qgis.PyQt.QtGui import QColor
 
 _RAMPS = {
     "emission": ("#ffffcc", "#fed976", "#fd8d3c", "#e31a1c", "#800026"),
-    "sink": ("#f7fcf5", "#c7e9c0", "#74c476", "#238b45", "#00441b"),
     "difference": ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b"),
+    "sink": ("#f7fcf5", "#c7e9c0", "#74c476", "#238b45", "#00441b"),
 }
+_ZERO = "#eeeeea"
 # Geometry type -> maker of a symbol and its settings.
 _SYMBOLS = {
     QgsWkbTypes.GeometryType.PointGeometry: (QgsMarkerSymbol.createSimple, {"size": "1", "outline_style": "no"}),
@@ -85,6 +86,8 @@ def raster_renderer(style: dict, provider):
     breaks = style["breaks"]
     items = [QgsColorRampShader.ColorRampItem(high, colour, label) for _, high, colour, label in _classes(style)]
     items[-1].value = float("inf")  # a discrete class holds what lies below its value
+    if "zero" in style:
+        items.insert(0, QgsColorRampShader.ColorRampItem(0.0, QColor(_ZERO), style["zero"]))
     function = QgsColorRampShader(breaks[0], breaks[-1], None, Qgis.ShaderInterpolationMethod.Discrete)
     function.setColorRampItemList(items)
     shader = QgsRasterShader()
@@ -118,11 +121,23 @@ def _classes(style: dict) -> list[tuple[float, float, QColor, str]]:
     """Bounds, colour and label of the classes between a style's breaks."""
     colours = _RAMPS[style.get("ramp", "emission")]
     breaks = style["breaks"]
-    most = max(len(breaks) - 2, 1)
+    places = _diverging(breaks) if style.get("ramp") == "difference" else _even(len(breaks) - 1)
     return [
-        (low, high, _interpolate(colours, index / most), f"{_number(low)} – {_number(high)} {style['unit']}")
-        for index, (low, high) in enumerate(pairwise(breaks))
+        (low, high, _interpolate(colours, place), f"{_number(low)} – {_number(high)} {style['unit']}")
+        for (low, high), place in zip(pairwise(breaks), places)
     ]
+
+
+def _even(count: int) -> list[float]:
+    return [index / max(count - 1, 1) for index in range(count)]
+
+
+def _diverging(breaks: list[float]) -> list[float]:
+    """Places on a ramp whose middle is zero: classes below zero on the left half, those above on the right."""
+    below = sum(high <= 0 for high in breaks[1:])
+    above = len(breaks) - 1 - below
+    left = [0.4 * (index + 0.5) / below for index in range(below)]
+    return left + [0.6 + 0.4 * (index + 0.5) / above for index in range(above)]
 
 
 def _number(value: float) -> str:

@@ -537,7 +537,8 @@ def _columns(sums: np.ndarray, land: spreading.Land) -> pd.DataFrame:
 
 def _style(values: np.ndarray, per_hectare: bool) -> dict:
     unit = "t CO2e/ha" if per_hectare else "t CO2e per cell"
-    return {"kind": "raster", "unit": unit, "breaks": readable_breaks(values), "ramp": "emission"}
+    style = {"kind": "raster", "unit": unit, "breaks": readable_breaks(values), "ramp": "emission"}
+    return style | {"zero": "no emissions"}
 
 
 def _district_style(values: pd.Series) -> dict:
