@@ -25,6 +25,7 @@ from .algorithms.sharebylandcover import ShareByLandCover
 from .algorithms.spatializecoarse import SpatializeCoarse
 from .algorithms.spreadoverlanduse import SpreadOverLandUse
 from .algorithms.superresolve import SuperResolve
+from .algorithms.svrzssr import SvrZssr
 from .algorithms.trainpoiclassifier import TrainPoiClassifier
 
 ALGORITHMS = [
@@ -45,6 +46,7 @@ ALGORITHMS = [
     SpatializeCoarse,
     SuperResolve,
     CorrectToTotals,
+    SvrZssr,
     ShareByLandCover,
     GlobalMoransI,
     LocalMoransI,

@@ -32,6 +32,7 @@ JOBS = {
     "spatializecoarse": ("regression", "spatialize_coarse"),
     "superresolve": ("superresolution", "super_resolve"),
     "correcttototals": ("correction", "correct_to_totals"),
+    "svrzssr": ("svrzssr", "svr_zssr"),
     "sharebylandcover": ("landcover", "share_by_land_cover"),
     "carbonbalancezoning": ("zoning", "carbon_balance_zoning"),
 }
