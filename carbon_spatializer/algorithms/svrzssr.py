@@ -37,7 +37,7 @@ total exactly</b>. On demand the coarse raster, a table of the regions, the regr
 1. Several regressions learn the totals from the drivers; the one whose cells add up best is taken (<i>Compare
 regressions</i>). 2. It is applied to the cells of a common coarse grid (<i>Spatialize to a coarse raster</i>). 3. A
 network trained on that raster alone makes it finer (<i>Super-resolve raster</i>). 4. Each region's cells are scaled to
-its total (<i>Correct to regional totals</i>, equation 3). Each step is a tool of its own with more settings.
+its total (<i>Correct to totals</i>, equation 3). Each step is a tool of its own with more settings.
 <h3>What to trust</h3>
 The log gives the scores of the regressions on regions that they did not see, the share of cells outside the range that
 was learnt from, and what super-resolution gains over interpolation where the truth is known, one level coarser; it says
