@@ -100,3 +100,16 @@ def test_it_agrees_with_exactextract():
     expected[np.asarray(found["cell_id"][0], int)] = found["coverage"][0]
     # exactextract keeps single precision.
     assert Outlines([shapes], transform).fractions(0, 60, 60).ravel() == pytest.approx(expected, abs=1e-6)
+
+
+def test_centres_are_those_that_gdal_burns():
+    import rasterio.features
+
+    rng = np.random.default_rng(5)
+    shapes = [
+        *shapely.buffer(shapely.points(rng.uniform(-2, 44, (40, 2))), 2.3),
+        shapely.Polygon(shapely.box(3, 3, 30, 20).exterior, [shapely.box(7.2, 6.1, 22.8, 15.4).exterior]),
+    ]
+    transform = Affine(0.7, 0, 0, 0, -0.7, 42)
+    burnt = rasterio.features.rasterize(shapes, (60, 60), transform=transform)
+    assert ((Outlines(shapes, transform).centres(0, 60, 60) > 0) == burnt).all()
