@@ -21,12 +21,13 @@ NAMES = (NONE, *PARTS)
 INDUSTRY, CITY = 1, 2
 GROUNDS = ("land", "water")
 CELLS = ("fractions", "whole")
+# Neighbours that share less have an edge in common, which rounding has moved.
+EDGE_M2 = 0.01
 
 # Sides of the polygon that stands for a circle; it has the circle's area.
 _SIDES = 32
 # Fractions are multiples of this, so that those of a cell add up exactly even in single precision.
 _STEP = 2.0**-20
-_EDGE_M2 = 0.01
 # Largest relative error between the ground that is in the result and the ground that came in; fractions of cells that
 # a finer raster divides are rounded to single precision.
 _TOLERANCE, _TOLERANCE_FINER = 1e-9, 1e-7
@@ -222,14 +223,14 @@ def _solid(shapes: np.ndarray) -> np.ndarray:
 def overlapping_pairs(shapes: np.ndarray, crs: pyproj.CRS) -> pd.DataFrame:
     """Pairs of polygons with ground in common: first, second (positions, first < second) and area_m2.
 
-    Neighbours that share less than 0.01 m2 share an edge that rounding has moved.
+    Less than 0.01 m2 is no overlap but an edge in common, which rounding has moved.
     """
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     once = first < second
     first, second = first[once], second[once]
     area = true_areas(shapely.intersection(shapes[first], shapes[second]), crs)
     pairs = pd.DataFrame({"first": first, "second": second, "area_m2": area})
-    return pairs[pairs["area_m2"] > _EDGE_M2].sort_values(["first", "second"], ignore_index=True)
+    return pairs[pairs["area_m2"] > EDGE_M2].sort_values(["first", "second"], ignore_index=True)
 
 
 # The overlay ----------------------------------------------------------------------------------------------------------

@@ -390,14 +390,25 @@ def _write(run: Run, raster, overlay: landuse.Overlay, patches, divider: _Divide
             if divider is not None:
                 here = np.append(overlay.classes.parts, 0)[positions] if parts is None else parts
                 finer = divider.shares(window, here == landuse.CITY)
-            fractions, largest = overlay.window(
-                window.row_off, positions, grid.cell_areas(window), parts=parts, finer=finer
-            )
+            area = _areas(grid, window, positions)
+            fractions, largest = overlay.window(window.row_off, positions, area, parts=parts, finer=finer)
             fractions_file.write(window, fractions)
             if map_file:
                 map_file.write(window, np.where(positions >= 0, largest, NODATA))
     if overlay.ground_m2 == 0:
         raise InputError("land_use", "it holds no data", "Choose a raster that is not empty")
+
+
+def _areas(grid: rasters.Grid, window: Window, positions: np.ndarray) -> np.ndarray:
+    """Areas of a window's cells, m2; those without data may lie off the globe, where there is no area."""
+    area = grid.cell_areas(window)
+    if np.isnan(area).any():
+        if np.isnan(area[positions >= 0]).any():
+            raise InputError(
+                "land_use", f"some of its cells lie where '{grid.crs.name}' has no ground", "Set the raster's right CRS"
+            )
+        area = np.nan_to_num(area)
+    return area
 
 
 def _say_what_is_missing(run: Run, overlay: landuse.Overlay) -> None:
@@ -445,9 +456,9 @@ def _ledger(overlay: landuse.Overlay, park: _Claim, near: _Claim, areas: pd.Data
 def _pairs(overlay: landuse.Overlay, park: _Claim, near: _Claim) -> pd.DataFrame:
     """All overlaps: first, second, area_m2 and which of them kept the ground."""
     rows = [(first, second, area, "both, once") for first, second, area in park.pairs.itertuples(index=False)]
-    if near.own_overlap > 0:
+    if near.own_overlap > landuse.EDGE_M2:
         rows.append((_NEAR, _NEAR, near.own_overlap, "both, once"))
-    if near.to_parks > 0:
+    if near.to_parks > landuse.EDGE_M2:
         rows.append((_PARKS, _NEAR, near.to_parks, _PARKS))
     titles = {"parks": _PARKS, "buffers": _NEAR}
     for source, code, name, area in overlay.class_overlaps().itertuples(index=False):

@@ -14,6 +14,7 @@ from shapely import box
 from carbon_spatializer.core.errors import Cancelled, InputError
 from carbon_spatializer.jobs.landuse import delineate_emission_land
 from carbon_spatializer.jobs.run import Run
+from carbon_spatializer.jobs.samplecity import create_sample_city
 
 UTM = "EPSG:32650"
 WEST, NORTH = 499_850.0, 3_500_000.0
@@ -256,6 +257,33 @@ def test_other_schemes_and_own_tables(tmp_path, city):
     assert fractions[:, 0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
+def test_the_works_of_the_sample_city_are_found(tmp_path):
+    """Against the city's own parcels: its works are industry, and its homes and fields are not."""
+    names = {"parcels": "p.gpkg", "land_use": "l.tif", "parks": "k.gpkg", "pois": "i.gpkg"}
+    paths = {name: str(tmp_path / file) for name, file in names.items()}
+    run = Run()
+    create_sample_city(run, parcels_count=1500, seed=2, **paths)
+    run.commit({})
+    points = gpd.read_file(paths["pois"])
+    firms = points[points["category"].isin(["manufacturing", "mining", "utility"])]
+    firms.to_file(tmp_path / "firms.gpkg")
+    sources = {name: paths[name] for name in ("land_use", "parks")} | {"enterprises": str(tmp_path / "firms.gpkg")}
+    result, _, _, ledger, _ = delineate(tmp_path, **sources)
+    assert ledger.loc[ledger["source"] != "land use", "contributed_m2"].astype(float).min() > 0
+    parcels = gpd.read_file(paths["parcels"])
+    middles = parcels.geometry.representative_point()
+    with rasterio.open(tmp_path / "out" / "land.tif") as land:
+        industry, city, agriculture, rural = np.array(list(land.sample(zip(middles.x, middles.y)))).T
+    of = parcels["land_type"]
+    assert industry[of == "industrial land"].mean() > 0.75
+    assert city[of == "urban residential land"].mean() > 0.75
+    assert agriculture[of == "cultivated land"].mean() > 0.9
+    assert rural[of == "rural homestead"].mean() > 0.9
+    assert (
+        sum(result[f"{part}_km2"] for part in ("industry", "city", "agriculture", "rural")) < parcels.area.sum() / 1e6
+    )
+
+
 def test_cells_larger_than_the_surroundings(city, tmp_path):
     """A raster of 300 m: the circles are fractions of a cell; in whole cells they vanish, with a warning."""
     path = write_raster(tmp_path / "coarse.tif", np.array([[11]]), transform=Affine(300, 0, WEST, 0, -300, NORTH))
@@ -336,6 +364,10 @@ REFUSALS = {
     ),
     "infinite codes": (other_raster([[11, np.inf]], dtype="float32"), "land_use: 'bad' holds infinite values"),
     "nothing but nodata": (other_raster([[0, 0]]), "land_use: it holds no data"),
+    "cells off the globe": (
+        other_raster([[11, 51]], crs="EPSG:3035", transform=Affine(30, 0, 9e7, 0, -30, 9e7)),
+        "land_use: some of its cells lie where 'ETRS89-extended / LAEA Europe' has no ground",
+    ),
     "raster without CRS": (other_raster([[11, 51]], crs=None), "land_use: the raster has no CRS"),
     "rotated raster": (
         other_raster([[11, 51]], transform=Affine(30, 5, WEST, 5, -30, NORTH)),
