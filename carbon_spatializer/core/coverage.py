@@ -21,21 +21,14 @@ class Outlines:
     """
 
     def __init__(self, polygons, transform, weights=None):
-        shapes = shapely.orient_polygons(np.asarray(polygons, dtype=object))
-        parts, owner = shapely.get_parts(shapes, return_index=True)
-        rings, part = shapely.get_rings(parts, return_index=True)
-        points, ring = shapely.get_coordinates(rings, return_index=True)
-        column, row = ~transform @ (points[:, 0], points[:, 1])
-        same = ring[1:] == ring[:-1]
-        x0, y0, x1, y1 = (place[same] for place in (column[:-1], row[:-1], column[1:], row[1:]))
-        weight = np.ones(len(shapes)) if weights is None else np.asarray(weights, dtype=float)
-        weight = weight[owner[part[ring[1:][same]]]]
-        level = y0 == y1
-        self._edges = tuple(values[~level] for values in (x0, y0, x1, y1, weight))
-        self._top, self._bottom = (side(self._edges[1], self._edges[3]) for side in (np.minimum, np.maximum))
+        self._polygons = np.asarray(polygons, dtype=object)
+        self._to_cells = ~transform
+        self._weights = np.ones(len(self._polygons)) if weights is None else np.asarray(weights, dtype=float)
+        _, south, _, north = shapely.bounds(self._polygons).T
+        self._top, self._bottom = ((self._to_cells @ (0.0, y))[1] for y in (north, south))
 
     def __len__(self) -> int:
-        return len(self._top)
+        return len(self._polygons)
 
     def fractions(self, top: int, height: int, width: int) -> np.ndarray:
         """Covered fraction of each cell of the rows ``top`` to ``top + height``, (height, width) float64.
@@ -76,10 +69,19 @@ class Outlines:
         return _running_sum(row * (width + 1) + column, signed, height, width)
 
     def _between(self, top: int, height: int) -> tuple[np.ndarray, ...]:
-        """The edges that meet some rows, the first of which becomes row 0."""
-        meeting = (self._bottom > top) & (self._top < top + height)
-        x0, y0, x1, y1, weight = (values[meeting] for values in self._edges)
-        return x0, y0 - top, x1, y1 - top, weight
+        """The edges that meet some rows, the first of which becomes row 0: start and end, and the polygon's weight."""
+        # The edges are made anew for each window, so that those of all polygons never lie in memory together.
+        meeting = np.flatnonzero((self._bottom >= top) & (self._top <= top + height))
+        parts, owner = shapely.get_parts(shapely.orient_polygons(self._polygons[meeting]), return_index=True)
+        rings, part = shapely.get_rings(parts, return_index=True)
+        points, ring = shapely.get_coordinates(rings, return_index=True)
+        column, row = self._to_cells @ (points[:, 0], points[:, 1])
+        row -= top
+        start = np.flatnonzero(ring[1:] == ring[:-1])
+        low, high = np.minimum(row[start], row[start + 1]), np.maximum(row[start], row[start + 1])
+        start = start[(low < high) & (high > 0) & (low < height)]
+        weight = self._weights[meeting][owner[part[ring[start]]]]
+        return column[start], row[start], column[start + 1], row[start + 1], weight
 
 
 def _running_sum(place: np.ndarray, values: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -182,9 +182,12 @@ def true_areas(shapes: np.ndarray, crs: pyproj.CRS) -> np.ndarray:
 
 def dissolved(shapes: np.ndarray) -> np.ndarray:
     """The polygons' union as polygons that have no ground in common; the order of the input does not matter."""
+    shapes = np.asarray(shapes, dtype=object)
     if len(shapes) == 0:
-        return np.asarray(shapes, dtype=object)
-    return _solid(np.array([shapely.disjoint_subset_union_all(shapes)]))
+        return shapes
+    meeting = np.bincount(shapely.STRtree(shapes).query(shapes)[0], minlength=len(shapes)) > 1
+    together = np.array([shapely.disjoint_subset_union_all(shapes[meeting])])
+    return np.concatenate([_solid(shapes[~meeting]), _solid(together)])
 
 
 def without(shapes: np.ndarray, taken: np.ndarray) -> np.ndarray:
@@ -193,11 +196,13 @@ def without(shapes: np.ndarray, taken: np.ndarray) -> np.ndarray:
     if len(shapes) == 0 or len(taken) == 0:
         return shapes
     shape, other = shapely.STRtree(taken).query(shapes, predicate="intersects")
+    cut = np.unique(shape)
+    whole = np.delete(shapes, cut)
     while len(shape):
         now, first = np.unique(shape, return_index=True)
         shapes[now] = shapely.difference(shapes[now], taken[other[first]])
         shape, other = np.delete(shape, first), np.delete(other, first)
-    return _solid(shapes)
+    return np.concatenate([whole, _solid(shapes[cut])])
 
 
 def within(shapes: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -214,7 +219,7 @@ def within(shapes: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 def _solid(shapes: np.ndarray) -> np.ndarray:
     """The single polygons with an area that geometries are made of."""
-    parts = shapely.get_parts(shapes)
+    parts = shapes
     while (shapely.get_type_id(parts) > 3).any():
         parts = shapely.get_parts(parts)
     return parts[shapely.area(parts) > 0]

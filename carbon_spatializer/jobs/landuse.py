@@ -214,8 +214,7 @@ def _read_enterprises(run: Run, source, radius: float, mask, parks: _Claim, grid
         )
     if not near.all():
         run.warning(f"enterprises: {np.count_nonzero(~near):,} of {len(x):,} points lie outside the raster.")
-    circles = landuse.circles(grid.crs, x[near], y[near], radius)
-    single = landuse.dissolved(circles)
+    single = landuse.dissolved(landuse.circles(grid.crs, x[near], y[near], radius))
     area = landuse.true_areas(single, grid.crs)
     drawn = len(x) * math.pi * radius**2
     away = np.count_nonzero(~near) * math.pi * radius**2
