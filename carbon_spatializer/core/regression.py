@@ -58,7 +58,11 @@ def intervals(true: np.ndarray, predicted: np.ndarray, draws: int = 1000, seed: 
             "mae": np.abs(error).mean(axis=1),
             "rmse": np.sqrt((error**2).mean(axis=1)),
         }
-    return {name: np.nanpercentile(value, [2.5, 97.5]).tolist() for name, value in values.items()}
+    return {name: _middle(value[~np.isnan(value)]) for name, value in values.items()}
+
+
+def _middle(values: np.ndarray) -> list[float]:
+    return np.percentile(values, [2.5, 97.5]).tolist() if len(values) else [float("nan")] * 2
 
 
 def correlations(regions: "Regions", form: str) -> pd.DataFrame:
@@ -348,16 +352,6 @@ def _folds(groups: np.ndarray, count: int):
         yield np.flatnonzero(of_row != number), np.flatnonzero(of_row == number)
 
 
-def cross_validated(kind: str, form: str, regions: Regions, groups: np.ndarray, **options) -> np.ndarray:
-    """Prediction in t for every region, by models that saw no region of its block, not even in their search."""
-    predicted = np.full(len(regions), np.nan)
-    for train, held in _folds(groups, len(np.unique(groups))):
-        model = fit(kind, form, regions.rows(train), groups[train], **options)
-        unseen = regions.rows(held)
-        predicted[held] = unseen.in_tonnes(form, model.predict(unseen.drivers(form).to_numpy(dtype=float)))
-    return predicted
-
-
 # On the cells ---------------------------------------------------------------------------------------------------------
 
 
@@ -386,44 +380,69 @@ def cell_values(model: Model, values: np.ndarray, area_km2: np.ndarray) -> np.nd
     return np.where(model.totals, values / area_km2[:, None], values)
 
 
-def on_cells(model: Model, cells: Cells, tonnes: np.ndarray) -> dict[str, float]:
-    """How a model does on cells.
-
-    Parameters
-    ----------
-    tonnes : the regions' true totals.
+def on_cells(model: Model, cells: Cells) -> dict[str, float]:
+    """What becomes of a model on cells.
 
     Returns
     -------
     outside_pct : share of the cells outside the training range of any driver.
     clipped_pct : share of the cells where the prediction is negative and becomes zero.
-    cv : standard deviation over mean of the emissions per area (of the clipped map); nan when all are zero.
-    drivers_cv : the same of the drivers' densities, their mean.
-    cells_r2 : R2 of the logarithms of the regions' mean densities, when the cells are summed to regions and the whole
-        map is scaled to the sum of the totals. A map that does not tell regions apart has no reason to tell cells
-        apart; nan when a region that emits gets nothing.
+    cv : standard deviation over mean of what is predicted (negative as zero): t of the cells in the form ``sum``, else
+        t/km2 weighted by area; nan when all are zero.
+    drivers_cv : the same of the drivers, their mean.
     """
     values = cell_values(model, cells.values, cells.area_km2)
+    weight = cells.weight if model.form == SUM else cells.weight * cells.area_km2
     predicted = model.predict(values)
-    density = np.maximum(predicted, 0) / (cells.area_km2 if model.form == SUM else 1.0)
-    weight = cells.weight * cells.area_km2
-    per_km2 = np.where(model.totals, cells.values / cells.area_km2[:, None], cells.values)
     return {
         "outside_pct": 100 * float(np.average(model.outside(values), weights=cells.weight)),
         "clipped_pct": 100 * float(np.average(predicted < 0, weights=cells.weight)),
-        "cv": variation(density, weight),
-        "drivers_cv": float(np.nanmean([variation(np.maximum(column, 0), weight) for column in per_km2.T])),
-        "cells_r2": _regions_from_cells(cells.region, weight, density, tonnes),
+        "cv": variation(np.maximum(predicted, 0), weight),
+        "drivers_cv": float(np.nanmean([variation(np.maximum(column, 0), weight) for column in values.T])),
     }
 
 
-def _regions_from_cells(region: np.ndarray, weight: np.ndarray, density: np.ndarray, tonnes: np.ndarray) -> float:
-    area, summed = (np.bincount(region, part, len(tonnes)) for part in (weight, weight * density))
+def _per_km2(model: Model, predicted: np.ndarray, area_km2: np.ndarray) -> np.ndarray:
+    return np.maximum(predicted, 0) / (area_km2 if model.form == SUM else 1.0)
+
+
+def cells_r2(cells: Cells, density: np.ndarray, tonnes: np.ndarray) -> float:
+    """How well a map on cells adds up to the regions again.
+
+    Parameters
+    ----------
+    density : emissions of the cells in t/km2, none negative; tonnes : the regions' true totals.
+
+    Returns
+    -------
+    R2 of the logarithms of the regions' mean densities, when the cells are summed to regions and the whole map is
+    scaled to the sum of the totals. A map that does not tell regions apart has no reason to tell cells apart. nan when
+    a region that emits gets nothing.
+    """
+    weight = cells.weight * cells.area_km2
+    area, summed = (np.bincount(cells.region, part, len(tonnes)) for part in (weight, weight * density))
     seen = (area > 0) & (tonnes > 0)
     if seen.sum() < 2 or not (summed[seen] > 0).all():
         return float("nan")
     scaled = summed[seen] * tonnes[seen].sum() / summed[seen].sum()
     return scores(np.log(tonnes[seen] / area[seen]), np.log(scaled / area[seen]))["r2"]
+
+
+def cross_validated(
+    kind: str, form: str, regions: Regions, cells: Cells, groups: np.ndarray, **options
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions by models that saw no region of the block, not even in their search: t of the regions, and t/km2 of
+    the cells (negative ones as zero).
+    """
+    totals, density = np.full(len(regions), np.nan), np.full(len(cells.region), np.nan)
+    for train, held in _folds(groups, len(np.unique(groups))):
+        model = fit(kind, form, regions.rows(train), groups[train], **options)
+        unseen = regions.rows(held)
+        totals[held] = unseen.in_tonnes(form, model.predict(unseen.drivers(form).to_numpy(dtype=float)))
+        here, area = np.isin(cells.region, held), cells.area_km2
+        predicted = model.predict(cell_values(model, cells.values[here], area[here]))
+        density[here] = _per_km2(model, predicted, area[here])
+    return totals, density
 
 
 def variation(values: np.ndarray, weights: np.ndarray) -> float:
@@ -448,7 +467,8 @@ class Compared:
     ----------
     model : fitted on all regions to learn from.
     tested : predictions in t for the regions that it was tested on.
-    row : its scores (r2, mae, rmse with ``_low`` and ``_high``) and how it does on the cells.
+    row : its scores (r2, mae, rmse with ``_low`` and ``_high``), what becomes of it on the cells, and cells_r2, where
+        the cells of each block of regions are predicted by a model that did not see it.
     """
 
     model: Model
@@ -485,16 +505,16 @@ def compare(
     for index, (form, kind) in enumerate(todo):
         progress(index / len(todo), f"{regressors.KINDS[kind]}, {form}")
         model = fit(kind, form, regions, groups, None, intercept, seed)
-        if test is None:
-            tested = cross_validated(kind, form, regions, groups, intercept=intercept, seed=seed)
-        else:
+        tested, density = cross_validated(kind, form, regions, cells, groups, intercept=intercept, seed=seed)
+        if test is not None:
             tested = test.in_tonnes(form, model.predict(test.drivers(form).to_numpy(dtype=float)))
         bounds = {
             f"{name}_{side}": value
             for name, pair in intervals(true, tested, draws, seed).items()
             for side, value in zip(("low", "high"), pair)
         }
-        row = {"form": form, "model": kind} | scores(true, tested) | bounds | on_cells(model, cells, regions.tonnes)
+        row = {"form": form, "model": kind} | scores(true, tested) | bounds | on_cells(model, cells)
+        row["cells_r2"] = cells_r2(cells, density, regions.tonnes)
         row["settings"] = ", ".join(f"{name} {value:g}" for name, value in model.settings.items())
         result.append(Compared(model, tested, row))
     return result

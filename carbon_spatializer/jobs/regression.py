@@ -6,6 +6,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 
 from ..core import regression, regressors, units
 from ..core.breaks import readable_breaks
@@ -19,10 +20,14 @@ from .run import Run
 CHOICES = ("cells", "test")
 _MODEL_FORMAT = 1
 _FEWEST_FOR_TRUST = 15
+# Share of a region's area below which the log warns of missing data.
+_LEAST_COVERED = 0.5
 # Cells on which each model is judged, of all regions together, and of each at least.
 _CELLS_JUDGED, _CELLS_PER_REGION = 300_000, 500
 # Values that the breaks of a map are made from.
 _STYLED = 100_000
+# Coefficient of variation below which drivers are uniform, but for rounding and the different areas of cells.
+_UNIFORM_CV = 1e-3
 # Above this share of cells a map rests on extrapolation, or on clipping, and the log says so.
 _MANY_PCT = 50
 
@@ -99,6 +104,7 @@ def compare_regressions(
         common, about = opened.grid, _about(opened, missing, total_field)
     has_cells = every.area_km2 > 0
     _warn_of_left_out(run, names, has_cells, np.isfinite(tonnes))
+    _warn_of_gaps(run, names, every.area_km2 / (layers.areas(frame) / 1e6))
     learns = has_cells & np.isfinite(tonnes)
     test, test_rows = None, np.flatnonzero(learns)
     if test_field:
@@ -283,7 +289,7 @@ def _summarise(
     area, sums, weighted = np.zeros(count), np.zeros((count, drivers)), np.zeros((count, drivers))
     width, height = opened.grid.cell
     wanted = max(_CELLS_JUDGED // count, _CELLS_PER_REGION)
-    probability = np.minimum(1, wanted / np.maximum(polygons.geometry.area.to_numpy() / (width * height), 1))
+    probability = np.minimum(1, wanted / np.maximum(shapely.area(polygons.geometry.array) / (width * height), 1))
     rng = np.random.default_rng(seed)
     sampled = []
     windows = opened.windows()
@@ -341,6 +347,15 @@ def _warn_of_left_out(run: Run, names: np.ndarray, has_cells: np.ndarray, has_to
         )
     if not has_total.all():
         run.info(f"{(~has_total).sum():,} regions have no total and are left out ({_few(names[~has_total])}).")
+
+
+def _warn_of_gaps(run: Run, names: np.ndarray, covered: np.ndarray) -> None:
+    gaps = (covered > 0) & (covered < _LEAST_COVERED)
+    if gaps.any():
+        run.warning(
+            f"regions: in {gaps.sum():,} of them less than {100 * _LEAST_COVERED:.0f} % of the area has data in all "
+            f"drivers ({_few(names[gaps])}); their totals are taken to arise there."
+        )
 
 
 def _few(names: np.ndarray, most: int = 5) -> str:
@@ -434,7 +449,7 @@ class _Seen:
         self._model = fitted
         self.cells = self._outside = self._clipped = 0
         self.tonnes = 0.0
-        # Per quantity (the map, then each driver) the sums of area, area x density and area x density squared.
+        # Of the predictions, then of each driver: sums of weight, weight x value, and weight x value squared.
         self._moments = np.zeros((1 + len(fitted.names), 3))
         self._sample, self._largest = np.zeros(0), 0.0
 
@@ -461,9 +476,9 @@ class _Seen:
         self._outside += int(model.outside(inputs).sum())
         self._clipped += int((predicted < 0).sum())
         self.tonnes += float(tonnes.sum())
-        per_km2 = np.where(model.totals, values / area_km2[:, None], values)
-        for moments, density in zip(self._moments, [tonnes / area_km2, *np.maximum(per_km2, 0).T]):
-            moments += [area_km2.sum(), (area_km2 * density).sum(), (area_km2 * density**2).sum()]
+        weight = np.ones(len(area_km2)) if model.form == regression.SUM else area_km2
+        for moments, column in zip(self._moments, [np.maximum(predicted, 0), *np.maximum(inputs, 0).T]):
+            moments += [weight.sum(), (weight * column).sum(), (weight * column**2).sum()]
         step = max(1, len(tonnes) * len(opened.windows()) // _STYLED)
         self._sample = np.concatenate([self._sample, tonnes[::step]])
         self._largest = max(self._largest, tonnes.max(initial=0))
@@ -480,9 +495,9 @@ class _Seen:
         title = f"{regressors.KINDS[self._model.kind]} on {self._model.form}"
         if self.tonnes <= 0:
             raise InputError("model", f"{title} predicts no emissions in any of {self.cells:,} cells", advice)
-        if self._drivers_cv <= 0:
+        if self._drivers_cv < _UNIFORM_CV:
             raise InputError(
-                "drivers", "all drivers are the same in all cells, so that the map would be constant", "Choose others"
+                "drivers", "the drivers are the same in all cells, or nearly so, and the map would be", "Choose others"
             )
         if regression.is_constant(self.cv, self._drivers_cv):
             raise InputError(
@@ -499,7 +514,7 @@ class _Seen:
 
     @property
     def cv(self) -> float:
-        """Coefficient of variation of the emissions per area."""
+        """Coefficient of variation of the predictions (see ``regression.on_cells``)."""
         return float(self._variations()[0])
 
     @property
@@ -507,9 +522,9 @@ class _Seen:
         return float(self._variations()[1:].mean())
 
     def _variations(self) -> np.ndarray:
-        area, first, second = self._moments.T
-        mean = first / area
-        spread = np.sqrt(np.maximum(second / area - mean**2, 0))
+        weight, first, second = self._moments.T
+        mean = first / weight
+        spread = np.sqrt(np.maximum(second / weight - mean**2, 0))
         return np.where(mean > 0, spread / np.where(mean > 0, mean, 1), 0.0)
 
     @property

@@ -63,7 +63,8 @@ def _how_to_read(tested_by: str) -> list:
         "plain or logarithmic. Hyper-parameters were searched by leaving out blocks inside the training regions only.",
         "Cells are far smaller than regions, so a model that fits the regions may fail on them. Outside range is the "
         "share of cells beyond the regions' values; negative, the share set to zero; CV, how much the map varies; "
-        "R2 from cells, how well the regions' densities come back (as logarithms) when their cells are summed.",
+        "R2 from cells, how well the regions' densities come back (as logarithms) when the cells of blocks that "
+        "the model did not see are summed.",
         "For a map, trust R2 from cells before the test scores: a high score on regions with a low one from cells "
         "means emissions put in the wrong cells.",
     ]

@@ -40,6 +40,12 @@ def thirty():
     return regions(values, density * area, area)
 
 
+def one_cell_each(known):
+    """A cell per region with the region's mean densities."""
+    ones = np.ones(len(known))
+    return regression.Cells(known.densities.to_numpy(), np.arange(len(known)), ones, ones)
+
+
 # Scores (SVR-ZSSR paper, equations 4 to 6) ----------------------------------------------------------------------------
 
 
@@ -236,11 +242,14 @@ def test_the_search_takes_what_predicts_unseen_blocks_best(monkeypatch, thirty):
 
 def test_held_out_regions_have_no_say(thirty):
     groups = np.arange(30) // 6
-    before = regression.cross_validated("svr_linear", LOG_DENSITY, thirty, groups)
+    cells = one_cell_each(thirty)
+    before, cells_before = regression.cross_validated("svr_linear", LOG_DENSITY, thirty, cells, groups)
     changed = regions(
         thirty.densities.to_numpy(), np.where(groups == 2, thirty.tonnes * 100, thirty.tonnes), thirty.area_km2
     )
-    after = regression.cross_validated("svr_linear", LOG_DENSITY, changed, groups)
+    after, cells_after = regression.cross_validated("svr_linear", LOG_DENSITY, changed, cells, groups)
+    assert cells_after[groups == 2] == pytest.approx(cells_before[groups == 2])
+    assert before == pytest.approx(cells_before * thirty.area_km2)
     assert after[groups == 2] == pytest.approx(before[groups == 2])
     assert after[groups != 2] != pytest.approx(before[groups != 2])
 
@@ -249,7 +258,7 @@ def test_noise_cannot_be_learnt():
     rng = np.random.default_rng(2)
     noise = regions(rng.lognormal(size=(60, 3)), rng.lognormal(size=60))
     for kind in ("svr_rbf", "linear", "gradient_boosting"):
-        predicted = regression.cross_validated(kind, MEAN_DENSITY, noise, np.arange(60) // 6)
+        predicted, _ = regression.cross_validated(kind, MEAN_DENSITY, noise, one_cell_each(noise), np.arange(60) // 6)
         assert regression.scores(noise.tonnes, predicted)["r2"] < 0.15
 
 
@@ -277,20 +286,29 @@ def test_what_is_said_of_the_cells_by_hand():
     known = regions([[1], [2], [3], [4], [5]], [2, 4, 6, 8, 10])
     model = regression.fit("linear", SUM, known, intercept=False)
     cells = regression.Cells(np.array([[1.0], [3.0], [-2.0], [8.0]]), np.array([0, 0, 1, 1]), np.ones(4), np.ones(4))
-    said = regression.on_cells(model, cells, np.array([8.0, 16.0]))
+    said = regression.on_cells(model, cells)
     # Emissions 2, 6, 0 (clipped from -4), 16: mean 6, deviations -4, 0, -6, 10: variance 152/4 = 38. Drivers, with
     # negative values as zero: 1, 3, 0, 8, mean 3, variance (4 + 0 + 9 + 25)/4 = 9.5.
     assert said["clipped_pct"] == 25
     assert said["outside_pct"] == 50
     assert said["cv"] == pytest.approx(38**0.5 / 6)
     assert said["drivers_cv"] == pytest.approx(9.5**0.5 / 3)
-    # The cells sum to 8 and 16, as the regions do.
-    assert said["cells_r2"] == pytest.approx(1)
-    # True totals of 12 and 12 have no variance; 6 and 18 have: logs of densities 3 and 9, predicted 4 and 8.
-    # R2 = 1 - 2 ln(...)...: errors ln(4/3) and ln(8/9), spread 2 (ln(3)/2)^2.
+
+
+def test_how_cells_add_up_to_regions_by_hand():
+    cells = regression.Cells(np.zeros((4, 1)), np.array([0, 0, 1, 1]), np.ones(4), np.ones(4))
+    density = np.array([2.0, 6.0, 0.0, 16.0])
+    # The cells sum to 8 and 16 t; any multiple of that is as good.
+    assert regression.cells_r2(cells, density, np.array([8.0, 16.0])) == pytest.approx(1)
+    assert regression.cells_r2(cells, 7 * density, np.array([8.0, 16.0])) == pytest.approx(1)
+    # Against 6 and 18 t, densities of 3 and 9 are predicted as 4 and 8: errors ln(4/3) and ln(8/9), and the logarithms
+    # lie ln(3)/2 to both sides of their mean.
     errors = np.log(4 / 3) ** 2 + np.log(8 / 9) ** 2
-    again = regression.on_cells(model, cells, np.array([6.0, 18.0]))
-    assert again["cells_r2"] == pytest.approx(1 - errors / (np.log(3) ** 2 / 2))
+    assert regression.cells_r2(cells, density, np.array([6.0, 18.0])) == pytest.approx(
+        1 - errors / (np.log(3) ** 2 / 2)
+    )
+    # A region that emits must not get nothing.
+    assert np.isnan(regression.cells_r2(cells, np.array([1.0, 1.0, 0.0, 0.0]), np.array([6.0, 18.0])))
 
 
 def test_totals_per_cell_become_densities():
