@@ -39,6 +39,8 @@ _AREA_NODES = 128
 _SAME = 1e-3
 # Largest error, in cells, of coordinates that are interpolated on a lattice instead of projected one by one.
 _LATTICE_ERROR = 0.005
+# Units of area in the unit of a density, in m2.
+_AREAS = {"m2": 1.0, "ha": 1e4, "km2": 1e6, "m²": 1.0, "km²": 1e6}
 # Edges of cells that miss an edge of the other grid by less than this part of a cell are taken to lie on it.
 _SNAP = 1e-6
 # Polygons that are summed at a time, between two looks at whether the user wants to stop.
@@ -95,6 +97,26 @@ class Grid:
             for row in range(0, self.height, size)
             for column in range(0, self.width, size)
         ]
+
+    def part(self, window: Window) -> "Grid":
+        """The grid of a window alone."""
+        moved = self.transform @ Affine.translation(window.col_off, window.row_off)
+        return Grid(self.crs, moved, window.width, window.height)
+
+    def window_of(self, other) -> Window | None:
+        """The cells that meet the bounds of another grid, or of a raster; None where there are none."""
+        other = getattr(other, "grid", other)
+        transformer = pyproj.Transformer.from_crs(other.crs, self.crs, always_xy=True)
+        west, south, east, north = transformer.transform_bounds(*other.bounds)
+        if not np.isfinite([west, south, east, north]).all():
+            return Window(0, 0, self.width, self.height)
+        if east < west:  # across the 180th meridian
+            west, east = self.bounds[0], self.bounds[2]
+        left, top = ~self.transform @ (west, north)
+        right, bottom = ~self.transform @ (east, south)
+        left, top = max(0, math.floor(left + _SAME)), max(0, math.floor(top + _SAME))
+        right, bottom = min(self.width, math.ceil(right - _SAME)), min(self.height, math.ceil(bottom - _SAME))
+        return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
     def refined(self, factor: int) -> "Grid":
         """The grid whose cells are this many times smaller on each side."""
@@ -207,6 +229,7 @@ class Raster:
     Attributes
     ----------
     grid : its cells; name : the file's stem; parameter : its name in messages.
+    bands : how many the file has.
     quantity, unit : ``total`` or ``density`` and the unit, where the file says so (as those written here do), else "".
     """
 
@@ -214,11 +237,13 @@ class Raster:
         self.grid, self.parameter, self.band = grid, parameter, band
         self.path = dataset.name
         self.name = Path(dataset.name).stem
+        self.bands = dataset.count
         self.tags = dataset.tags() | dataset.tags(band)
         self.quantity = self.tags.get("QUANTITY", "")
         self.unit = dataset.units[band - 1] or self.tags.get("UNIT", "")
         self._dataset = dataset
         self._scale, self._offset = dataset.scales[band - 1], dataset.offsets[band - 1]
+        self._all_valid = dataset.mask_flag_enums[band - 1] == [rasterio.enums.MaskFlags.all_valid]
 
     def __enter__(self) -> "Raster":
         return self
@@ -235,16 +260,16 @@ class Raster:
         """
         window = window or Window(0, 0, self.grid.width, self.grid.height)
         inside, place = _inside(window, self.grid)
-        values = np.full((window.height, window.width), np.nan)
         if inside is None:
-            return values
+            return np.full((window.height, window.width), np.nan)
         try:
-            cells = self._dataset.read(self.band, window=inside, masked=True)
+            part = self._dataset.read(self.band, window=inside, out_dtype=np.float64)
+            if not self._all_valid:
+                part[self._dataset.read_masks(self.band, window=inside) == 0] = np.nan
         except rasterio.errors.RasterioIOError as error:
             raise InputError(
                 self.parameter, f"'{self.path}' cannot be read ({error})", "Repair the file or choose another"
             ) from None
-        part = cells.astype(np.float64).filled(np.nan)
         if self._scale != 1 or self._offset != 0:
             part = part * self._scale + self._offset
         if np.isinf(part).any():
@@ -253,6 +278,9 @@ class Raster:
                 f"'{self.name}' holds infinite values",
                 "Correct them, or set them as the raster's nodata value",
             )
+        if part.shape == (window.height, window.width):
+            return part
+        values = np.full((window.height, window.width), np.nan)
         values[place] = part
         return values
 
@@ -321,11 +349,12 @@ def refuse_negative(values: np.ndarray, raster) -> None:
 def as_total(raster, factor: float = 1.0, by_area: bool | None = None):
     """A raster as totals per cell.
 
-    factor : by which values are multiplied; by_area : whether they are per m2 and so multiplied by the cells' areas,
-        which None leaves to what the raster says of itself.
+    factor : by which values are multiplied; by_area : whether they are per m2 and so multiplied by the cells' areas.
+        None leaves that to what the raster says of itself: its unit may be per m2, ha or km2; else m2 is meant.
     """
     if by_area is None:
         by_area = raster.quantity == "density"
+        factor /= _AREAS.get(raster.unit.rpartition("/")[2].strip().lower(), 1.0) if by_area else 1.0
     return _Total(raster, factor, by_area) if by_area or factor != 1 else raster
 
 
@@ -341,6 +370,18 @@ class _Total:
     def read(self, window: Window | None = None) -> np.ndarray:
         values = self._raster.read(window) * self._factor
         return values * self.grid.cell_areas(window) if self._by_area else values
+
+
+class Ground:
+    """The true areas in m2 of the cells of a raster that have data, as a raster."""
+
+    quantity, unit = "total", "m2"
+
+    def __init__(self, raster):
+        self.grid, self.name, self.parameter, self._raster = raster.grid, raster.name, raster.parameter, raster
+
+    def read(self, window: Window | None = None) -> np.ndarray:
+        return np.where(np.isfinite(self._raster.read(window)), self.grid.cell_areas(window), np.nan)
 
 
 # Resampling -----------------------------------------------------------------------------------------------------------
@@ -597,8 +638,12 @@ def create(
             tiled=True,
             blockxsize=_TILE,
             blockysize=_TILE,
-            compress="deflate",
-            predictor=3 if kind == "f" else 2,
+            interleave="band",
+            # A third of the time of deflate for files of the same size; every QGIS reads it.
+            compress="zstd",
+            zstd_level=1,
+            # Differences of neighbours help where values vary smoothly, and hurt where most are 0 or 1.
+            predictor={"fraction": 1, "class": 1}.get(quantity, 3 if kind == "f" else 2),
             BIGTIFF="IF_SAFER",
         ) as dataset:
             dataset.update_tags(UNIT=unit, QUANTITY=quantity)
@@ -693,9 +738,7 @@ class _Blank:
     """A raster of ones on a window of a grid."""
 
     def __init__(self, grid: Grid, window: Window):
-        west, _, _, north = grid.bounds_of(window)
-        width, height = grid.cell
-        self.grid = Grid(grid.crs, Affine(width, 0, west, 0, -height, north), window.width, window.height)
+        self.grid = grid.part(window)
 
     def read(self, window: Window) -> np.ndarray:
         return np.ones((window.height, window.width))
