@@ -30,15 +30,26 @@ class Tile:
     Parameters
     ----------
     district : (height, width) integers, the district of each cell, -1 outside all.
-    area : (height, width) true areas of the cells, m2; one number where all are equal.
-    land : (parts, height, width) each part's share of the cell's area, 0 to 1.
-    density : (height, width) weight per m2, NaN or not positive where there is none; None without weights.
+    area : (height, width) true areas of the cells, m2.
+    land : for each part the cells that hold some of its land, as places in the flattened window, and their shares of
+        the cell's area, above 0 to 1.
+    density : for each part the weight per m2 of these cells, NaN or not positive where there is none; None without
+        weights.
     """
 
     district: np.ndarray
-    area: np.ndarray | float
-    land: np.ndarray
-    density: np.ndarray | None = None
+    area: np.ndarray
+    land: list[tuple[np.ndarray, np.ndarray]]
+    density: list[np.ndarray] | None = None
+
+    @classmethod
+    def of(
+        cls, district: np.ndarray, area: np.ndarray, shares: np.ndarray, density: np.ndarray | None = None
+    ) -> "Tile":
+        """The same from shares in full, (parts, height, width), 0 where there is none, and density (height, width)."""
+        places = [np.flatnonzero(share) for share in shares]
+        land = [(cells, share.ravel()[cells]) for cells, share in zip(places, shares)]
+        return cls(district, area, land, None if density is None else [density.ravel()[cells] for cells in places])
 
 
 @dataclass
@@ -72,19 +83,13 @@ def measure(tiles: Iterable[Tile], districts: int) -> Land:
     area, weight = np.zeros((len(PARTS), count)), np.zeros((len(PARTS), count))
     ground = np.zeros(count)
     for tile in tiles:
-        district = tile.district.ravel() + 1
-        uniform = np.ndim(tile.area) == 0
-        size = None if uniform else tile.area.ravel()
-        ground += np.bincount(district, size, count) * (tile.area if uniform else 1.0)
-        for part, share in enumerate(tile.land):
-            cells = np.flatnonzero(share)
-            if len(cells) == 0:
-                continue
-            held = share.ravel()[cells] * (tile.area if uniform else size[cells])
-            place = district[cells]
-            area[part] += np.bincount(place, held, count)
+        district, size = tile.district.ravel() + 1, tile.area.ravel()
+        ground += np.bincount(district, size, count)
+        for part, (cells, share) in enumerate(tile.land):
+            held = share * size[cells]
+            area[part] += np.bincount(district[cells], held, count)
             if tile.density is not None:
-                weight[part] += np.bincount(place, held * _weights(tile.density.ravel()[cells]), count)
+                weight[part] += np.bincount(district[cells], held * _weights(tile.density[part]), count)
     return Land(area[:, 1:], weight[:, 1:], ground[1:], area[:, 0])
 
 
@@ -149,25 +154,25 @@ def spread(tile: Tile, plan: Plan, region: np.ndarray) -> np.ndarray:
     -------
     (parts, height, width) t CO2e per cell: 0 where a district emits nothing, NaN outside all districts.
     """
-    shape = tile.district.shape
-    inside = tile.district.ravel() >= 0
-    home = np.append(region, 0)[tile.district.ravel()]
-    area = np.broadcast_to(tile.area, shape).ravel()
-    result = np.empty((len(PARTS), *shape))
-    everything = tile.land.sum(axis=0).ravel() if plan.per_emission_land.any() else None
-    for part, share in enumerate(tile.land):
-        cells = np.where(inside, 0.0, np.nan)
-        land = np.flatnonzero((share.ravel() > 0) & inside)
-        rate = plan.per_land[part][home[land]]
+    # The last entry of each table is what lies outside all districts.
+    home = np.append(region, plan.basis.shape[1])[tile.district.ravel()]
+    area = tile.area.ravel()
+    nothing = np.append(np.zeros(plan.basis.shape[1]), np.nan)[home]
+    result = np.empty((len(PARTS), len(home)))
+    for part, (cells, share) in enumerate(tile.land):
+        tonnes = result[part]
+        tonnes[:] = nothing
+        rate = np.append(plan.per_land[part], np.nan)[home[cells]]
         if plan.per_weight[part].any():
-            rate = rate + plan.per_weight[part][home[land]] * _weights(tile.density.ravel()[land])
-        cells[land] = rate * share.ravel()[land] * area[land]
+            rate += np.append(plan.per_weight[part], np.nan)[home[cells]] * _weights(tile.density[part])
+        tonnes[cells] = rate * share * area[cells]
         if plan.per_emission_land[part].any():
-            cells += plan.per_emission_land[part][home] * everything * area
+            for places, held in tile.land:
+                own = np.append(plan.per_emission_land[part], np.nan)[home[places]]
+                tonnes[places] += own * held * area[places]
         if plan.per_ground[part].any():
-            cells += plan.per_ground[part][home] * area
-        result[part] = cells.reshape(shape)
-    return result
+            tonnes += np.append(plan.per_ground[part], np.nan)[home] * area
+    return result.reshape(len(PARTS), *tile.district.shape)
 
 
 def tonnes_by_part(rows: pd.DataFrame, parts: dict[str, str], parameter: str = "totals") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import rasterio
 import shapely
 from rasterio.windows import Window
 
@@ -17,6 +18,7 @@ from ..core.errors import InputError
 from ..core.landuse import PARTS, overlapping_pairs
 from ..core.ledger import sentence
 from . import layers, rasters
+from .landuse import CACHE_MB
 from .run import Run
 
 # The value that a class raster has for each part.
@@ -29,6 +31,8 @@ _MOST_LISTED = 5
 _ROUNDING = 1e-5
 # A district of which the raster covers less than this is told.
 _COVERED = 0.999
+# Rows, and cells, that are worked on at a time, and cells of a land that is kept in memory.
+_ROWS, _CELLS_AT_ONCE, _MOST_KEPT = 256, 4_000_000, 16_000_000
 # Values that the breaks of a map are made of.
 _SAMPLE = 20_000
 _PER_HECTARE = 1e4
@@ -111,6 +115,7 @@ def spread_over_land_use(
         (intensity, industry_intensity, city_intensity, agriculture_intensity, rural_intensity),
     )
     with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_NUM_THREADS="ALL_CPUS"))
         source = LandSource(stack, land, run)
         density = stack.enter_context(rasters.open_band(weight, "weight", run)) if weight is not None else None
         tiles = _Tiles(source, rasters.on_grid(frame[["geometry"]], source.grid, "districts"), density, weight_quantity)
@@ -332,24 +337,31 @@ class LandSource:
         self._classes = None if named else stack.enter_context(rasters.open_band(source, "land"))
         self.grid = (self._classes or self._shares[named[0]]).grid
 
-    def read(self, window: Window) -> np.ndarray:
-        """Each part's share of the cells of a window, (parts, height, width), 0 where there are no data."""
+    def read(self, window: Window) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each part the places of the cells in a window that hold some of its land, and their shares."""
         if self._classes is not None:
             return self._of_classes(window)
-        result = np.zeros((len(PARTS), window.height, window.width))
-        for part, raster in self._shares.items():
-            result[PARTS.index(part)] = np.nan_to_num(raster.read(window), copy=False)
-        low, high = result.min(), result.sum(axis=0).max()
-        if low < 0 or high > 1 + _ROUNDING:
-            raise InputError(
-                "land",
-                f"shares of a cell are from {low:g}, and add up to as much as {high:g}",
-                "Give shares of the cell's area, from 0 up and at most 1 together",
-            )
+        whole, result = np.zeros(window.height * window.width), []
+        for part in PARTS:
+            share = self._shares[part].read(window).ravel() if part in self._shares else np.zeros(0)
+            places = np.flatnonzero(share > 0)
+            if (share < 0).any():
+                self._refuse(share[share < 0].min())
+            whole[places] += share[places]
+            result.append((places, share[places].astype(np.float32)))
+        if whole.max() > 1 + _ROUNDING:
+            self._refuse(whole.max())
         return result
 
-    def _of_classes(self, window: Window) -> np.ndarray:
-        values = self._classes.read(window)
+    def _refuse(self, share: float) -> None:
+        raise InputError(
+            "land",
+            f"the parts' shares of a cell are, or add up to, {share:g}",
+            "Give shares of the cell's area, from 0 up and at most 1 together",
+        )
+
+    def _of_classes(self, window: Window) -> list[tuple[np.ndarray, np.ndarray]]:
+        values = self._classes.read(window).ravel()
         wrong = ~(np.isin(values, [0, *CODES.values()]) | np.isnan(values))
         if wrong.any():
             raise InputError(
@@ -358,11 +370,18 @@ class LandSource:
                 f"Use 0 for none and {', '.join(f'{code} for {part}' for part, code in CODES.items())}; Delineate "
                 "emission land makes such a raster of land-use classes",
             )
-        return np.stack([values == code for code in CODES.values()]).astype(float)
+        places = [np.flatnonzero(values == code) for code in CODES.values()]
+        return [(cells, np.ones(len(cells), np.float32)) for cells in places]
 
 
 class _Tiles:
-    """The windows of the land with all that spreading needs."""
+    """The windows of the land with all that spreading needs; those of a small land are kept from one look to the next.
+
+    Parameters
+    ----------
+    source : of the land; polygons : the districts, in its CRS.
+    weight, quantity : a raster or None, and whether it is a density or a total.
+    """
 
     def __init__(self, source: LandSource, polygons: gpd.GeoDataFrame, weight, quantity: str):
         self.grid = source.grid
@@ -370,24 +389,32 @@ class _Tiles:
         self._source, self._quantity = source, quantity
         how = "sum" if quantity == "total" else "average"
         self._weight = rasters.resampled(weight, self.grid, how) if weight is not None else None
+        # Whole blocks of the files are read and written at once, and no more than that.
+        self._windows = self.grid.windows(max(1, min(_ROWS, _CELLS_AT_ONCE // self.grid.width)))
+        self._kept = {} if self.grid.width * self.grid.height <= _MOST_KEPT else None
         self.negative = 0
 
     def all(self, progress, text: str) -> Iterator[tuple[Window, spreading.Tile]]:
-        windows = self.grid.windows()
-        for number, window in enumerate(windows):
-            progress(number / len(windows), text)
-            yield window, self._tile(window)
+        for number, window in enumerate(self._windows):
+            progress(number / len(self._windows), text)
+            tile = self._kept.get(number) if self._kept is not None else None
+            if tile is None:
+                tile = self._tile(window)
+            if self._kept is not None:
+                self._kept[number] = tile
+            yield window, tile
 
     def _tile(self, window: Window) -> spreading.Tile:
         district = rasters.label(self.polygons, self.grid, window)
         area = self.grid.cell_areas(window)
+        land = self._source.read(window)
         density = None
         if self._weight is not None:
-            density = self._weight.read(window)
-            self.negative += np.count_nonzero(density < 0)
-            if self._quantity == "total":
-                density = density / area
-        return spreading.Tile(district, area, self._source.read(window), density)
+            values = self._weight.read(window)
+            self.negative += np.count_nonzero(values < 0)
+            values = (values / area if self._quantity == "total" else values).ravel()
+            density = [values[places] for places, _ in land]
+        return spreading.Tile(district, area, land, density)
 
 
 def _check_ground(
@@ -508,7 +535,8 @@ def _write(run: Run, tiles: _Tiles, plan: spreading.Plan, chosen: _Units, staged
             tonnes = spreading.spread(tile, plan, chosen.of_district)
             place = tile.district.ravel() + 1
             for part, cells in enumerate(tonnes):
-                sums[part] += np.bincount(place, np.nan_to_num(cells.ravel()), sums.shape[1])
+                # Outside all districts, at place 0, there are no data.
+                sums[part] += np.bincount(place, cells.ravel(), sums.shape[1])
             whole = tonnes.sum(axis=0)
             for name, raster in staged.items():
                 values = whole if raster.part is None else tonnes[PARTS.index(raster.part)]

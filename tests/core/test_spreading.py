@@ -25,7 +25,7 @@ def land(**cells):
 
 def tile(district, area, density=None, **cells):
     row = np.array([district])
-    return Tile(row, np.array([area], float), land(**cells), None if density is None else np.array([density], float))
+    return Tile.of(row, np.array([area], float), land(**cells), None if density is None else np.array([density], float))
 
 
 def tonnes(**parts):
@@ -52,16 +52,6 @@ def test_even_by_area_of_the_land():
     assert held.ground.tolist() == [600]
     assert held.outside[CITY] == 100
     assert plan.basis[CITY, 0] == EVEN
-
-
-def test_a_uniform_area_is_one_number():
-    cells = land(city=[0.5, 1, 0, 1])
-    one = Tile(np.array([[0, 0, 0, -1]]), 100.0, cells)
-    many = Tile(one.district, np.full((1, 4), 100.0), cells)
-    first, _, held = spread(one, tonnes(city=[30]))
-    second, _, same = spread(many, tonnes(city=[30]))
-    assert first[CITY].tolist()[:3] == second[CITY].tolist()[:3] == [10, 20, 0]
-    assert held.ground.tolist() == same.ground.tolist() == [300]
 
 
 def test_each_district_keeps_its_own():
@@ -168,7 +158,7 @@ def test_sectors_of_the_totals():
 
 @st.composite
 def cities(draw):
-    """Random tiles of one city: districts, areas, shares that add up to one at most, weights, totals."""
+    """Random cities: districts, areas, shares that add up to one at most and weights; regions; totals."""
     height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     districts = draw(st.integers(1, 4))
@@ -178,39 +168,41 @@ def cities(draw):
     district = rng.integers(-1, districts, (height, width))
     district.ravel()[:1] = 0
     density = np.where(rng.random((height, width)) < 0.7, rng.lognormal(0, 3, (height, width)), np.nan)
-    one = Tile(district, rng.uniform(1, 1000, (height, width)), shares, density)
+    full = district, rng.uniform(1, 1000, (height, width)), shares, density
     region = np.concatenate([np.arange(regions), rng.integers(0, regions, districts - regions)])
     ground = np.bincount(region[district[district >= 0]], minlength=regions)
     totals = rng.lognormal(5, 4, (len(PARTS), regions)) * (rng.random((len(PARTS), regions)) < 0.8) * (ground > 0)
-    return one, region, totals
+    return full, region, totals
 
 
 @settings(max_examples=200)
 @given(cities(), st.booleans())
 def test_mass_is_kept_in_any_city(city, weighted):
-    one, region, totals = city
+    (district, area, shares, density), region, totals = city
+    one = Tile.of(district, area, shares, density)
     held = spreading.measure([one], len(region)).per_region(region, totals.shape[1])
     plan = spreading.plan(totals, held, PARTS if weighted else ())
     cells = spreading.spread(one, plan, region)
-    inside = one.district >= 0
+    inside = district >= 0
     assert np.isnan(cells[:, ~inside]).all()
     assert (cells[:, inside] >= 0).all()
-    home = np.append(region, -1)[one.district]
+    home = np.append(region, -1)[district]
     for number in range(totals.shape[1]):
         sums = cells[:, inside & (home == number)].sum(axis=1)
         assert sums == pytest.approx(totals[:, number], rel=1e-12)
         own = np.isin(plan.basis[:, number], [EVEN, WEIGHTED])
         for part in np.flatnonzero(own):
-            assert not cells[part][(home == number) & (one.land[part] == 0)].any()
+            assert not cells[part][(home == number) & (shares[part] == 0)].any()
 
 
 @settings(max_examples=50)
 @given(cities())
 def test_windows_and_order_do_not_matter(city):
-    one, region, totals = city
+    (district, area, shares, density), region, totals = city
+    one = Tile.of(district, area, shares, density)
     rows = [
-        Tile(one.district[r : r + 1], one.area[r : r + 1], one.land[:, r : r + 1], one.density[r : r + 1])
-        for r in range(len(one.district))
+        Tile.of(district[row], area[row], shares[:, row], density[row])
+        for row in (slice(number, number + 1) for number in range(len(district)))
     ]
     whole, parts = spreading.measure([one], len(region)), spreading.measure(rows[::-1], len(region))
     assert parts.area == pytest.approx(whole.area, rel=1e-12)

@@ -460,12 +460,12 @@ def test_refuses_an_unknown_part(folder):
 
 def test_refuses_land_in_two_parts(folder):
     write_land(folder / "land.tif", np.full((4, 4, 4), 0.5))
-    refused(folder, "land: shares of a cell are from 0.5, and add up to as much as 2")
+    refused(folder, "land: the parts' shares of a cell are, or add up to, 2")
 
 
 def test_refuses_negative_shares(folder):
     write_land(folder / "land.tif", np.full((4, 4, 4), -0.5))
-    refused(folder, "land: shares of a cell are from -0.5")
+    refused(folder, "land: the parts' shares of a cell are, or add up to, -0.5")
 
 
 def test_refuses_bands_that_do_not_say_their_part(folder):
