@@ -12,6 +12,7 @@ from .algorithms.allocatetoparcels import AllocateToParcels
 from .algorithms.carbonbalancezoning import CarbonBalanceZoning
 from .algorithms.checkenvironment import CheckEnvironment
 from .algorithms.classifypois import ClassifyPois
+from .algorithms.compareinventories import CompareInventories
 from .algorithms.compareregressions import CompareRegressions
 from .algorithms.correcttototals import CorrectToTotals
 from .algorithms.createsamplecity import CreateSampleCity
@@ -48,6 +49,7 @@ ALGORITHMS = [
     CorrectToTotals,
     SvrZssr,
     ShareByLandCover,
+    CompareInventories,
     GlobalMoransI,
     LocalMoransI,
     CarbonBalanceZoning,

@@ -34,6 +34,7 @@ JOBS = {
     "correcttototals": ("correction", "correct_to_totals"),
     "svrzssr": ("svrzssr", "svr_zssr"),
     "sharebylandcover": ("landcover", "share_by_land_cover"),
+    "compareinventories": ("inventories", "compare_inventories"),
     "carbonbalancezoning": ("zoning", "carbon_balance_zoning"),
 }
 

@@ -59,7 +59,7 @@ def share_by_land_cover(
     report : HTML report with charts.
     """
     run.progress(0.0, "Reading the classes")
-    codes, names = _codes(classes)
+    codes, names = class_codes(classes)
     if chosen_class not in names:
         raise InputError("chosen_class", f"there is no class '{chosen_class}'", f"Use one of {', '.join(names)}")
     sources = emissions if isinstance(emissions, list) else [emissions]
@@ -94,7 +94,7 @@ def share_by_land_cover(
     }
 
 
-def _codes(source) -> tuple[dict[int, int], list[str]]:
+def class_codes(source) -> tuple[dict[int, int], list[str]]:
     """Place of each land-cover code among the classes, and the classes in the order of the table."""
     frame = pd.read_csv(_CLASSES) if source is None else layers.read_table(source, "classes")
     layers.require_fields(frame.columns, ["code", "class"], "classes")

@@ -29,6 +29,8 @@ _DRIVERS = {
     ".fgb": "FlatGeobuf",
     ".csv": "CSV",
 }
+# What GDAL opens that is no file of its own: files in archives, and layers in NetCDF and HDF files.
+_WITHIN = ("/vsi", "NETCDF:", "HDF5:")
 _DIMENSIONS = {"point": 0, "line": 1, "polygon": 2}
 
 
@@ -39,7 +41,7 @@ def locate(source, parameter: str) -> tuple[str, str | None, str | None]:
     path = str(source.get("path") or "")
     if not path:
         raise InputError(parameter, "no layer was given", "Choose a layer or a file")
-    if not path.startswith("/vsi") and not Path(path).exists():
+    if not path.startswith(_WITHIN) and not Path(path).exists():
         raise InputError(parameter, f"the file '{path}' does not exist", "Choose an existing file")
     return path, source.get("layer") or None, source.get("crs") or None
 

@@ -419,9 +419,8 @@ class Resampled:
             return self._nearest(window)
         size = window.width * window.height
         total, weight = np.zeros(size), np.zeros(size)
-        for part in self._source_windows(window):
-            values = self._raster.read(part)
-            for rows, columns, value, share in self._pieces(values, part):
+        for part in self._source_strips(window):
+            for rows, columns, value, share in self._pieces(self._raster.read(part), part):
                 row, column = rows - window.row_off, columns - window.col_off
                 here = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
                 target = row[here] * window.width + column[here]
@@ -447,47 +446,50 @@ class Resampled:
         values[known] = found
         return values
 
-    def _source_windows(self, window: Window) -> Iterator[Window]:
-        """Strips of the source that reach into a window."""
-        across, down = _lines(window.col_off, window.width), _lines(window.row_off, window.height)
-        row, column = self._to_source(down, across)
+    def _source_window(self, window: Window) -> tuple[int, int, int, int] | None:
+        """First and last row and column of the source that reach into a window; None where it has none."""
+        row, column = self._to_source(_lines(window.row_off, window.height), _lines(window.col_off, window.width))
         known = np.isfinite(row) & np.isfinite(column)
         if not known.any():
-            return
+            return None
         height, width = self._raster.grid.shape
         top, bottom = np.clip([np.floor(row[known].min()) - 2, np.ceil(row[known].max()) + 2], 0, height).astype(int)
-        left, right = np.clip([np.floor(column[known].min()) - 2, np.ceil(column[known].max()) + 2], 0, width)
-        if top < bottom and left < right:
-            yield from _strips(top, bottom, int(left), int(right))
+        left, right = np.clip([np.floor(column[known].min()) - 2, np.ceil(column[known].max()) + 2], 0, width).astype(
+            int
+        )
+        return (top, bottom, left, right) if top < bottom and left < right else None
+
+    def _source_strips(self, window: Window) -> Iterator[Window]:
+        """Strips of the source that reach into a window, small enough to be divided at once."""
+        around = self._source_window(window)
+        if around is not None:
+            yield from _strips(*around, math.prod(self._divisions))
 
     def _pieces(self, values: np.ndarray, part: Window) -> Iterator[tuple]:
         """Rows, columns, value and share of a cell's area: what the source cells of a window give to target cells."""
-        valid = np.isfinite(values)
-        if not valid.any():
-            return
-        rows, columns = _centres(part)
         many_down, many_across = self._divisions
-        for down in range(many_down):
-            for across in range(many_across):
-                y, x = (down + 0.5) / many_down - 0.5, (across + 0.5) / many_across - 0.5
-                row, column, half_height, half_width = self._to_target(rows + y, columns + x)
-                on = valid & np.isfinite(row) & np.isfinite(column)
-                value, half_height, half_width = values[on], half_height[on], half_width[on]
-                # Totals are divided by the cell's own share; averages weigh by the ground that is covered.
-                whole = 1 / (many_down * many_across)
-                area = whole if self.how == "sum" else 4 * half_height * half_width
-                column_overlaps = _overlaps(column[on], half_width)
-                for row_hit, row_share in _overlaps(row[on], half_height):
-                    for column_hit, column_share in column_overlaps:
-                        share = row_share * column_share * area
-                        some = share > 0
-                        yield row_hit[some], column_hit[some], value[some], share[some]
+        values = np.repeat(np.repeat(values, many_down, axis=0), many_across, axis=1)
+        rows = part.row_off + (np.arange(values.shape[0]) + 0.5) / many_down
+        columns = part.col_off + (np.arange(values.shape[1]) + 0.5) / many_across
+        row, column, half_height, half_width = self._to_target(rows, columns, self._divisions)
+        on = np.isfinite(values) & np.isfinite(row) & np.isfinite(column)
+        value, half_height, half_width = values[on], half_height[on], half_width[on]
+        # Totals are divided by the cell's own share; averages weigh by the ground that is covered.
+        area = 1 / (many_down * many_across) if self.how == "sum" else 4 * half_height * half_width
+        column_overlaps = _overlaps(column[on], half_width)
+        for row_hit, row_share in _overlaps(row[on], half_height):
+            for column_hit, column_share in column_overlaps:
+                share = row_share * column_share * area
+                some = share > 0
+                yield row_hit[some], column_hit[some], value[some], share[some]
 
     @cached_property
     def _divisions(self) -> tuple[int, int]:
         """Parts into which source cells are divided, down and across, to be no larger than a target cell."""
         height, width = self._raster.grid.shape
-        _, _, *halves = self._to_target(_nodes(height, 16), _nodes(width, 16), (1, 1))
+        whole = self._source_window(Window(0, 0, self.grid.width, self.grid.height))
+        top, bottom, left, right = whole or (0, height, 0, width)
+        _, _, *halves = self._to_target(top + _nodes(bottom - top, 16), left + _nodes(right - left, 16), (1, 1))
         turned = 1 if self._straight else 2
         largest = (np.max(half[np.isfinite(half)], initial=0.5) * 2 for half in halves)
         return tuple(max(turned, math.ceil(size - _LATTICE_ERROR)) for size in largest)
@@ -496,9 +498,9 @@ class Resampled:
     def _straight(self) -> bool:
         return same_crs(self._raster.grid.crs, self.grid.crs)
 
-    def _to_target(self, rows: np.ndarray, columns: np.ndarray, divisions=None) -> tuple[np.ndarray, ...]:
+    def _to_target(self, rows: np.ndarray, columns: np.ndarray, divisions: tuple[int, int]) -> tuple[np.ndarray, ...]:
         """Rows, columns, half heights and half widths on the target grid of parts of source cells, each 2-D."""
-        many_down, many_across = divisions or self._divisions
+        many_down, many_across = divisions
         row, column = self._forward(rows, columns)
         with np.errstate(invalid="ignore"):
             down = np.subtract(self._forward(rows + 0.5 / many_down, columns), (row, column))
@@ -522,8 +524,9 @@ def _lines(start: int, count: int) -> np.ndarray:
     return np.linspace(start, start + count, min(count, 64) + 1)
 
 
-def _strips(top: int, bottom: int, left: int, right: int) -> Iterator[Window]:
-    rows = max(1, _CELLS_AT_ONCE // (right - left))
+def _strips(top: int, bottom: int, left: int, right: int, divided: int = 1) -> Iterator[Window]:
+    """Windows of about four million cells, or parts of cells where each is divided into so many."""
+    rows = max(1, _CELLS_AT_ONCE // ((right - left) * divided))
     for row in range(top, bottom, rows):
         yield Window(left, row, right - left, min(rows, bottom - row))
 
@@ -555,7 +558,8 @@ def _projection(source: Grid, target: Grid) -> Callable:
     def projected(rows, columns):
         column, row = np.meshgrid(columns, rows)
         x, y = source.transform @ (column, row)
-        column, row = ~target.transform @ ((x, y) if straight else transformer.transform(x, y))
+        with np.errstate(invalid="ignore"):
+            column, row = ~target.transform @ ((x, y) if straight else transformer.transform(x, y))
         return row, column
 
     return projected
