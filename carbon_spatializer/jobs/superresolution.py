@@ -60,12 +60,8 @@ def super_resolve(
     tile : side of a tile in cells of the input.
     scheduler : address of a Dask scheduler whose workers predict the tiles; None takes threads of this machine.
     """
-    checks.one_of(method, core.METHODS, "method")
-    checks.one_of(quantity, QUANTITIES, "quantity")
-    checks.one_of(device, DEVICES, "device")
+    check_choices(factor, method, quantity, device)
     checks.between(tile, 32, 2048, "tile")
-    if factor not in FACTORS:
-        raise InputError("factor", f"{factor:g} is not possible", f"Use one of {', '.join(map(str, FACTORS))}")
     with rasters.open_band(input, "input", run) as raster:
         quantity = _quantity(run, raster, quantity)
         survey = _survey(raster, run.part(0.0, 0.05))
@@ -104,6 +100,15 @@ def super_resolve(
         "training_seconds": model.history["seconds"],
         **_numbers(scores),
     }
+
+
+def check_choices(factor: int, method: str, quantity: str, device: str) -> None:
+    """Raise InputError on a choice that does not exist."""
+    checks.one_of(method, core.METHODS, "method")
+    checks.one_of(quantity, QUANTITIES, "quantity")
+    checks.one_of(device, DEVICES, "device")
+    if factor not in FACTORS:
+        raise InputError("factor", f"{factor:g} is not possible", f"Use one of {', '.join(map(str, FACTORS))}")
 
 
 # What the raster holds ------------------------------------------------------------------------------------------------

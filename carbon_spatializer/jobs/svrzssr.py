@@ -7,7 +7,7 @@ from ..core import regression, regressors
 from .correction import correct_to_totals
 from .regression import compare_regressions, spatialize_coarse
 from .run import Run
-from .superresolution import super_resolve
+from .superresolution import check_choices, super_resolve
 
 
 def svr_zssr(
@@ -70,6 +70,7 @@ def svr_zssr(
     table : table of the regions with totals, weights and relative error of the fine raster.
     regression_report, resolution_report : HTML reports of the two steps.
     """
+    check_choices(factor, method, "total", device)
     fine = run.stage(output, "output")
     folder = fine.parent / "steps"
     folder.mkdir()
@@ -79,6 +80,7 @@ def svr_zssr(
     given = {"drivers": drivers, "total_drivers": total_drivers, "grid": grid}
     totals = {"regions": regions, "total_field": total_field, "total_unit": total_unit, "name_field": name_field}
     policies = {"borders": borders, "without_total": without_total, "zero_weights": zero_weights}
+    correction = totals | policies | {"weights": "total"}
 
     fitted = compare_regressions(
         _Step(run, 0.0, 0.3),
@@ -98,8 +100,11 @@ def svr_zssr(
     run.info(fitted["summary"])
     mapped = spatialize_coarse(_Step(run, 0.3, 0.35), model=str(chosen), output=raw, **given)
     run.info(mapped["summary"])
+    # Corrected now, though only to compare with: what the policies refuse is refused before the network is trained.
+    corrected_coarse = run.stage(coarse, "coarse") if coarse else folder / "corrected.tif"
+    before = correct_to_totals(_Step(run, 0.35, 0.37), input=str(raw), output=corrected_coarse, **correction)
     finer = super_resolve(
-        _Step(run, 0.35, 0.9),
+        _Step(run, 0.37, 0.92),
         input=str(raw),
         output=resolved,
         factor=factor,
@@ -111,21 +116,11 @@ def svr_zssr(
         scheduler=scheduler,
     )
     corrected = correct_to_totals(
-        _Step(run, 0.9, 0.97 if coarse else 1.0),
-        input=str(resolved),
-        output=fine,
-        weights="total",
-        table=_staged(run, table, "table"),
-        **totals,
-        **policies,
+        _Step(run, 0.92, 1.0), input=str(resolved), output=fine, table=_staged(run, table, "table"), **correction
     )
     styles = {"output": corrected["styles"]["output"]}
     if coarse:
-        target = run.stage(coarse, "coarse")
-        made = correct_to_totals(
-            _Step(run, 0.97, 1.0), input=str(raw), output=target, weights="total", **totals, **policies
-        )
-        styles["coarse"] = made["styles"]["output"]
+        styles["coarse"] = before["styles"]["output"]
     taken = {name: fitted[name] for name in ("r2", "mae", "rmse", "cells_r2")}
     taken |= {name: mapped[name] for name in ("outside_pct", "clipped_pct", "cv")}
     taken |= {name: value for name, value in finer.items() if name.endswith(("_over_bicubic", "_over_area"))}
