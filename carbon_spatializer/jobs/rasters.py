@@ -6,6 +6,7 @@ NaN where there are no data. A *source* is what ``layers`` says: a path, or a di
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from scipy import sparse
 from ..core.errors import InputError
 from . import layers
 from .run import Run
+
+# In MB; else GDAL takes a twentieth of the machine's memory for its cache.
+os.environ.setdefault("GDAL_CACHEMAX", "256")
 
 HOW = ("sum", "average", "nearest")
 
