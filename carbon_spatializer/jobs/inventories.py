@@ -72,7 +72,7 @@ def compare_inventories(
             raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
     with ExitStack() as stack:
         mine = rasters.as_total(stack.enter_context(rasters.open_band(input, "input", run)))
-        other = _inventory(run, stack, inventory, units, several)
+        other = _inventory(run, stack, inventory, kind, units, several)
         common = _common_grid(mine, other, grid)
         maps = [_on(run, raster, common, 0.1 + 0.2 * number) for number, raster in enumerate((mine, other))]
         compared = _compared(run, maps, common, regions, name_field)
@@ -127,7 +127,7 @@ class _Several:
         return np.where(count > 0, total / np.maximum(divisor, 1), np.nan)
 
 
-def _inventory(run: Run, stack: ExitStack, sources, units: tuple, several: str):
+def _inventory(run: Run, stack: ExitStack, sources, kind: str, units: tuple, several: str):
     """The inventory in t CO2 per cell and year."""
     sources = sources if isinstance(sources, list) else [sources]
     if not sources:
@@ -156,8 +156,12 @@ def _inventory(run: Run, stack: ExitStack, sources, units: tuple, several: str):
         f"The inventory's values are {mass} {substance} per {per} and {time}; they are multiplied by {factor:.6g}"
         f"{' and the cells’ areas in m2' if by_area else ''} to t CO2 per cell and year{joined}."
     )
-    raster = members[0] if count == 1 else _Several(members, several)
-    return rasters.as_total(raster, factor, by_area)
+    raster = rasters.as_total(members[0] if count == 1 else _Several(members, several), factor, by_area)
+    if kind != "own":
+        raster.name = kind
+    elif len(sources) > 1:
+        raster.name = f"{members[0].name} and {len(sources) - 1} more"
+    return raster
 
 
 def _common_grid(mine, other, choice: str) -> rasters.Grid:

@@ -61,16 +61,19 @@ def _side_by_side(compared, maps: tuple) -> Figure:
     positive = np.concatenate([values[values > 0] for values in (compared.mine, compared.other)])
     low, high = np.quantile(positive, [0.05, 0.999]) if len(positive) else (0.1, 1.0)
     norm = LogNorm(max(low, high / 1e5), max(high, low * 1.001), clip=True)
-    figure = Figure(figsize=(10, 4.2 * len(places)), layout="constrained")
+    figure = Figure(figsize=(10, 1 + 4 * len(places)), layout="constrained")
     all_axes = figure.subplots(len(places), 2, squeeze=False)
     for axes_row, (title, window) in zip(all_axes, places):
         for axes, raster in zip(axes_row, maps):
             image, extent = _panel(raster, compared, window)
-            shown = axes.imshow(image, norm=norm, cmap="YlOrRd", extent=extent, interpolation="nearest", aspect="auto")
+            middle = np.radians((extent[2] + extent[3]) / 2)
+            aspect = 1 / np.cos(middle) if raster.grid.crs.is_geographic else 1
+            shown = axes.imshow(image, norm=norm, cmap="YlOrRd", extent=extent, interpolation="nearest", aspect=aspect)
             axes.set_title(f"{raster.name}: {title}", fontsize=10)
             axes.set_facecolor("#eeeeee")
             axes.tick_params(labelsize=7)
-    figure.colorbar(shown, ax=all_axes, shrink=0.5, location="bottom", label=f"{UNIT} per year", extend="both")
+    bar = {"location": "top", "shrink": 0.6, "aspect": 40, "pad": 0.01, "extend": "both"}
+    figure.colorbar(shown, ax=all_axes[0], label=f"{UNIT} per year, all maps", **bar)
     return figure
 
 
