@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shapely import box
 
 from carbon_spatializer.core import landuse
+from carbon_spatializer.core.coverage import Outlines
 from carbon_spatializer.core.errors import InputError, MassError
 from carbon_spatializer.core.landuse import NAMES, Classes, Overlay
 
@@ -282,6 +283,27 @@ def test_order_does_not_matter_and_a_park_drawn_twice_counts_once(city, random):
     differing = map_again != largest
     assert np.abs(np.sort(fractions, axis=0)[-1] - 0.5)[differing].max(initial=0) < 0.5
     assert not differing[np.isin(fractions, [0, 1]).all(axis=0)].any()
+
+
+@settings(deadline=None)
+@given(cities(), st.lists(st.tuples(place, place), min_size=2, max_size=6, unique=True))
+def test_areas_add_up_to_the_districts(city, centres):
+    """Districts that tile the ground and cut cells: their parts, and what is none, add up to their areas."""
+    city["codes"][np.isnan(city["codes"])] = 42
+    _, fractions, _ = delineated(city)
+    height, width = city["codes"].shape
+    whole = box(0, 300 - 30 * height, 30 * width, 300)
+    cells = shapely.voronoi_polygons(shapely.MultiPoint(centres), extend_to=whole.buffer(500))
+    districts = shapely.intersection(shapely.get_parts(cells), whole)
+    districts = districts[shapely.area(districts) > 1]
+    inside = [Outlines([district], GRID).fractions(0, height, width) for district in districts]
+    none = 1 - fractions.sum(axis=0, dtype=float)
+    for share, district in zip(inside, districts):
+        areas = [900 * (share * part).sum() for part in (*fractions, none)]
+        assert min(areas) >= -1e-6
+        assert sum(areas) == pytest.approx(district.area, rel=1e-7)
+    for part in fractions:
+        assert sum((share * part).sum() for share in inside) == pytest.approx(part.sum(dtype=float), rel=1e-5, abs=1e-5)
 
 
 @settings(deadline=None)

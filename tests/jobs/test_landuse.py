@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import rasterio.warp
 import shapely
 from affine import Affine
 from shapely import box
@@ -35,6 +36,19 @@ def write_raster(path, cells, crs=UTM, transform=None, nodata=0, dtype="uint8"):
     with rasterio.open(path, "w", width=width, height=height, transform=transform, **settings) as file:
         file.write(cells.astype(dtype), 1)
     return str(path)
+
+
+def warped(cells, transform, crs, side):
+    """The classes in ``side`` x ``side`` cells of another CRS, 0 outside, and their transform."""
+    height, width = cells.shape
+    bounds = rasterio.transform.array_bounds(height, width, transform)
+    made, *_ = rasterio.warp.calculate_default_transform(
+        UTM, crs, width, height, *bounds, dst_width=side, dst_height=side
+    )
+    result = np.zeros((side, side), np.uint8)
+    settings = {"src_transform": transform, "src_crs": UTM, "dst_transform": made, "dst_crs": crs, "dst_nodata": 0}
+    rasterio.warp.reproject(cells.astype(np.uint8), result, **settings)
+    return result, made
 
 
 def write_layer(path, shapes, crs=UTM, **fields):
@@ -207,6 +221,18 @@ def test_a_finer_raster_divides_the_city(city, tmp_path):
     assert set(np.unique(fractions)) == {0, 1}
 
 
+def test_a_finer_raster_may_be_in_degrees(city, tmp_path):
+    # Built-up in the west, tree cover in the east of column 4.5, in cells of about 3 m.
+    finer = np.where(np.arange(100) < 45, 50, 10) * np.ones((100, 1))
+    transform = Affine(3, 0, WEST, 0, -3, NORTH)
+    cells, transform = warped(finer, transform, "EPSG:4326", 120)
+    path = write_raster(tmp_path / "f.tif", cells, crs="EPSG:4326", transform=transform)
+    _, fractions, _, _, _ = delineate(tmp_path, land_use=city["land_use"], finer=path)
+    assert fractions[1, 1:5, :4].min() > 0.95
+    assert fractions[1, 1:5, 5:].max() < 0.05
+    assert fractions[1, 1:5, 4] == pytest.approx([0.5] * 4, abs=0.1)
+
+
 def test_small_patches_take_the_part_around_them(city, tmp_path):
     # A village of one cell in the fields, a pond in the fields, and the village of row 8 with ten cells.
     land_use = LAND_USE.copy()
@@ -224,12 +250,7 @@ def test_small_patches_take_the_part_around_them(city, tmp_path):
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "ESRI:102025"])
 def test_areas_are_true_in_every_crs(city, tmp_path, crs):
     """The same city as a raster of 90 x 90 cells in another CRS gives the same m2 to within its resolution."""
-    source = rasterio.open(city["land_use"])
-    transform, width, height = rasterio.warp.calculate_default_transform(
-        UTM, crs, 10, 10, *source.bounds, dst_width=90, dst_height=90
-    )
-    cells = np.zeros((height, width), np.uint8)
-    rasterio.warp.reproject(rasterio.band(source, 1), cells, dst_transform=transform, dst_crs=crs, dst_nodata=0)
+    cells, transform = warped(LAND_USE, Affine(30, 0, WEST, 0, -30, NORTH), crs, 90)
     path = write_raster(tmp_path / "other.tif", cells, crs=crs, transform=transform)
     result, *_ = delineate(tmp_path, **city)
     other, fractions, _, ledger, _ = delineate(tmp_path, **(city | {"land_use": path}))
