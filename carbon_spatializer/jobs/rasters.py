@@ -1,22 +1,17 @@
-"""Reading, resampling and writing rasters, with the checks that every job needs.
+"""Reading and writing rasters, with the checks that every job needs, and what polygons hold of them.
 
 A raster in hand is one band on a ``Grid``; whatever has a ``grid``, a ``name`` and ``read(window)`` can stand for it:
 ``Raster`` (a file), ``Resampled`` (a raster brought onto another grid), or a job's own class. Arrays are float64 with
 NaN where there are no data. A *source* is what ``layers`` says: a path, or a dictionary with path and CRS.
 """
 
-import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyproj
 import rasterio
 import rasterio.features
 import shapely
@@ -24,204 +19,35 @@ from affine import Affine
 from exactextract import exact_extract
 from exactextract.raster import RasterSource
 from rasterio.windows import Window
-from scipy import sparse
 
 from ..core.errors import InputError
 from . import layers
+from .grids import TILE, Grid, same_crs, same_grid
+from .resampling import resampled
 from .run import Run
 
-# In MB; else GDAL takes a twentieth of the machine's memory for its cache.
-os.environ.setdefault("GDAL_CACHEMAX", "256")
+__all__ = [
+    "Grid",
+    "Ground",
+    "Raster",
+    "Writer",
+    "as_total",
+    "create",
+    "fractions",
+    "label",
+    "on_grid",
+    "open_band",
+    "refuse_negative",
+    "resampled",
+    "same_crs",
+    "same_grid",
+    "zonal_sums",
+]
 
-HOW = ("sum", "average", "nearest")
-
-_CELLS_AT_ONCE = 4_000_000
-_TILE = 256
-# Places per side at which the cells' areas of a projected grid are computed.
-_AREA_NODES = 128
-# Shift of a grid's corner, in cells, below which two grids are the same.
-_SAME = 1e-3
-# Largest error, in cells, of coordinates that are interpolated on a lattice instead of projected one by one.
-_LATTICE_ERROR = 0.005
 # Units of area in the unit of a density, in m2.
 _AREAS = {"m2": 1.0, "ha": 1e4, "km2": 1e6, "m²": 1.0, "km²": 1e6}
-# Edges of cells that miss an edge of the other grid by less than this part of a cell are taken to lie on it.
-_SNAP = 1e-6
 # Polygons that are summed at a time, between two looks at whether the user wants to stop.
 _POLYGONS_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A north-up grid: where its cells lie on the ground.
-
-    Parameters
-    ----------
-    crs : of the coordinates.
-    transform : of column and row to coordinates, without rotation.
-    width, height : in cells.
-    """
-
-    crs: pyproj.CRS
-    transform: Affine
-    width: int
-    height: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.height, self.width
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north."""
-        return self.bounds_of(Window(0, 0, self.width, self.height))
-
-    def bounds_of(self, window: Window) -> tuple[float, float, float, float]:
-        """West, south, east, north of a window."""
-        west, north = self.transform @ (window.col_off, window.row_off)
-        east, south = self.transform @ (window.col_off + window.width, window.row_off + window.height)
-        return west, south, east, north
-
-    @property
-    def cell(self) -> tuple[float, float]:
-        """Width and height of a cell in units of the CRS."""
-        return self.transform.a, -self.transform.e
-
-    def windows(self, rows: int | None = None) -> list[Window]:
-        """Full-width strips from north to south, of about four million cells or of a number of rows."""
-        if rows is None:
-            rows = max(1, _CELLS_AT_ONCE // self.width)
-            rows = rows // _TILE * _TILE or rows
-        return [Window(0, row, self.width, min(rows, self.height - row)) for row in range(0, self.height, rows)]
-
-    def blocks(self, size: int = 512) -> list[Window]:
-        """Squares of at most ``size`` cells a side, row by row."""
-        return [
-            Window(column, row, min(size, self.width - column), min(size, self.height - row))
-            for row in range(0, self.height, size)
-            for column in range(0, self.width, size)
-        ]
-
-    def part(self, window: Window) -> "Grid":
-        """The grid of a window alone."""
-        moved = self.transform @ Affine.translation(window.col_off, window.row_off)
-        return Grid(self.crs, moved, window.width, window.height)
-
-    def window_of(self, other) -> Window | None:
-        """The cells that meet the bounds of another grid, or of a raster; None where there are none."""
-        other = getattr(other, "grid", other)
-        transformer = pyproj.Transformer.from_crs(other.crs, self.crs, always_xy=True)
-        west, south, east, north = transformer.transform_bounds(*other.bounds)
-        if not np.isfinite([west, south, east, north]).all():
-            return Window(0, 0, self.width, self.height)
-        if east < west:  # across the 180th meridian
-            west, east = self.bounds[0], self.bounds[2]
-        left, top = ~self.transform @ (west, north)
-        right, bottom = ~self.transform @ (east, south)
-        left, top = max(0, math.floor(left + _SAME)), max(0, math.floor(top + _SAME))
-        right, bottom = min(self.width, math.ceil(right - _SAME)), min(self.height, math.ceil(bottom - _SAME))
-        return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
-
-    def refined(self, factor: int) -> "Grid":
-        """The grid whose cells are this many times smaller on each side."""
-        scale = Affine.scale(1 / factor)
-        return Grid(self.crs, self.transform @ scale, self.width * factor, self.height * factor)
-
-    def coarsened(self, factor: int) -> "Grid":
-        """The grid whose cells are this many times larger on each side; its last ones may reach over the edge."""
-        scale = Affine.scale(factor)
-        return Grid(self.crs, self.transform @ scale, -(-self.width // factor), -(-self.height // factor))
-
-    def cell_areas(self, window: Window | None = None) -> np.ndarray:
-        """True areas of the cells of a window, (height, width) in m2, on the CRS's own ellipsoid.
-
-        Cells of a grid in degrees are computed by the formula of the authalic latitude, without approximation; those of
-        projected grids at up to 128 x 128 places with bilinear interpolation between them. NaN where the projection has
-        no place on the ground.
-        """
-        window = window or Window(0, 0, self.width, self.height)
-        rows, columns = _centres(window)
-        if self.crs.is_geographic:
-            return np.repeat(self._strip_areas(rows)[:, None], len(columns), axis=1)
-        lattice, nodes = self._ground_per_cell
-        down, across = (_between(places, at) for places, at in zip((rows, columns), nodes))
-        return (across @ (down @ lattice).T).T
-
-    def _strip_areas(self, rows: np.ndarray) -> np.ndarray:
-        """Areas of one cell per row of a grid in degrees."""
-        ellipsoid = self.crs.ellipsoid
-        e = math.sqrt(1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2)
-        radians = self.crs.axis_info[0].unit_conversion_factor
-
-        def zone(row):
-            """Area between equator and parallel, per radian of longitude (Snyder 1987, equation 3-12)."""
-            sine = np.sin(np.clip((self.transform.f + self.transform.e * row) * radians, -np.pi / 2, np.pi / 2))
-            curved = np.arctanh(e * sine) / e if e else sine
-            return ellipsoid.semi_minor_metre**2 / 2 * (curved + sine / (1 - (e * sine) ** 2))
-
-        return (zone(rows - 0.5) - zone(rows + 0.5)) * self.transform.a * radians
-
-    @cached_property
-    def _ground_per_cell(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """Area of a cell in m2 on a lattice, from the derivatives of longitude and latitude; the lattice's places."""
-        rows, columns = _nodes(self.height, _AREA_NODES), _nodes(self.width, _AREA_NODES)
-        row, column = np.meshgrid(rows, columns, indexing="ij")
-        to_degrees = pyproj.Transformer.from_crs(self.crs, self.crs.geodetic_crs, always_xy=True)
-
-        def places(rows, columns):
-            return np.radians(to_degrees.transform(*(self.transform @ (columns, rows))))
-
-        _, latitude = places(row, column)
-        with np.errstate(invalid="ignore"):
-            down = places(row + 0.5, column) - places(row - 0.5, column)
-            across = places(row, column + 0.5) - places(row, column - 0.5)
-            ellipsoid = self.crs.ellipsoid
-            flat = 1 - (ellipsoid.semi_minor_metre / ellipsoid.semi_major_metre) ** 2
-            curved = 1 - flat * np.sin(latitude) ** 2
-            radii = ellipsoid.semi_major_metre**2 * (1 - flat) / curved**2  # meridional x transverse radius
-            area = np.abs(down[0] * across[1] - down[1] * across[0]) * radii * np.cos(latitude)
-        area[~np.isfinite(area)] = np.nan
-        return area, (rows, columns)
-
-
-def same_grid(one, other) -> bool:
-    """Whether two grids, or the grids of two rasters, have the same cells."""
-    one, other = getattr(one, "grid", one), getattr(other, "grid", other)
-    if one.shape != other.shape or not same_crs(one.crs, other.crs):
-        return False
-    width, height = one.cell
-    shifts = np.subtract(one.bounds, other.bounds) / [width, height, width, height]
-    return bool((np.abs(shifts) < _SAME).all())
-
-
-def same_crs(one: pyproj.CRS, other: pyproj.CRS) -> bool:
-    """Whether two CRS mean the same, however they are written."""
-    return one == other or one.equals(other, ignore_axis_order=True) or _code(one) == _code(other) is not None
-
-
-def _code(crs: pyproj.CRS) -> int | None:
-    return crs.to_epsg(min_confidence=100)
-
-
-def _nodes(count: int, most: int) -> np.ndarray:
-    """Places along a side, from the first cell's centre to the last's; at least two."""
-    if count == 1:
-        return np.array([0.25, 0.75])
-    return np.linspace(0.5, count - 0.5, min(count, most))
-
-
-def _centres(window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the centres of a window's cells."""
-    return window.row_off + np.arange(window.height) + 0.5, window.col_off + np.arange(window.width) + 0.5
-
-
-def _between(places: np.ndarray, nodes: np.ndarray) -> sparse.csr_array:
-    """Weights, (places, nodes), of linear interpolation between nodes."""
-    low = np.clip(np.searchsorted(nodes, places, side="right") - 1, 0, len(nodes) - 2)
-    share = (places - nodes[low]) / (nodes[low + 1] - nodes[low])
-    index = np.arange(len(places))
-    entries = (np.concatenate([1 - share, share]), (np.tile(index, 2), np.concatenate([low, low + 1])))
-    return sparse.csr_array(entries, shape=(len(places), len(nodes)))
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -388,208 +214,6 @@ class Ground:
         return np.where(np.isfinite(self._raster.read(window)), self.grid.cell_areas(window), np.nan)
 
 
-# Resampling -----------------------------------------------------------------------------------------------------------
-
-
-def resampled(raster, grid: Grid, how: str):
-    """A raster on another grid, computed as its windows are read; the raster itself where the grids are the same.
-
-    how : ``sum`` for totals per cell, where each source cell is divided by area over the cells that it lies in, so that
-        all that is inside the grid is kept; ``average`` for densities, the mean of the source cells weighted by area;
-        ``nearest`` for classes, the source cell that holds the centre. Cells without data are left out of each.
-    """
-    if how not in HOW:
-        raise InputError("how", f"'{how}' is unknown", f"Use one of {', '.join(HOW)}")
-    return raster if same_grid(raster, grid) else Resampled(raster, grid, how)
-
-
-class Resampled:
-    """A raster seen on another grid; see ``resampled``.
-
-    Source cells are rectangles on the target grid: where they are larger than its cells, or turned against them by
-    another projection, they are first divided. Their places are projected on a lattice and interpolated between, to
-    a hundredth of a cell.
-    """
-
-    def __init__(self, raster, grid: Grid, how: str):
-        self.grid, self.how, self._raster = grid, how, raster
-        self.name, self.parameter = raster.name, raster.parameter
-        self.quantity, self.unit = raster.quantity, raster.unit
-
-    def read(self, window: Window | None = None) -> np.ndarray:
-        """Values of a window, (height, width) float64, NaN where no source cell with data lies."""
-        window = window or Window(0, 0, self.grid.width, self.grid.height)
-        if self.how == "nearest":
-            return self._nearest(window)
-        size = window.width * window.height
-        total, weight = np.zeros(size), np.zeros(size)
-        for part in self._source_strips(window):
-            for rows, columns, value, share in self._pieces(self._raster.read(part), part):
-                row, column = rows - window.row_off, columns - window.col_off
-                here = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
-                target = row[here] * window.width + column[here]
-                total += np.bincount(target, (value * share)[here], size)
-                weight += np.bincount(target, share[here], size)
-        if self.how == "average":
-            total = np.divide(total, weight, out=total, where=weight > 0)
-        return np.where(weight > 0, total, np.nan).reshape(window.height, window.width)
-
-    def _nearest(self, window: Window) -> np.ndarray:
-        row, column = self._to_source(*_centres(window))
-        known = np.isfinite(row) & np.isfinite(column)
-        height, width = self._raster.grid.shape
-        known &= (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        values = np.full(known.shape, np.nan)
-        if not known.any():
-            return values
-        row, column = row[known].astype(int), column[known].astype(int)
-        found = np.empty(len(row))
-        for part in _strips(row.min(), row.max() + 1, column.min(), column.max() + 1):
-            here = (row >= part.row_off) & (row < part.row_off + part.height)
-            found[here] = self._raster.read(part)[row[here] - part.row_off, column[here] - part.col_off]
-        values[known] = found
-        return values
-
-    def _source_window(self, window: Window) -> tuple[int, int, int, int] | None:
-        """First and last row and column of the source that reach into a window; None where it has none."""
-        row, column = self._to_source(_lines(window.row_off, window.height), _lines(window.col_off, window.width))
-        known = np.isfinite(row) & np.isfinite(column)
-        if not known.any():
-            return None
-        height, width = self._raster.grid.shape
-        top, bottom = np.clip([np.floor(row[known].min()) - 2, np.ceil(row[known].max()) + 2], 0, height).astype(int)
-        left, right = np.clip([np.floor(column[known].min()) - 2, np.ceil(column[known].max()) + 2], 0, width).astype(
-            int
-        )
-        return (top, bottom, left, right) if top < bottom and left < right else None
-
-    def _source_strips(self, window: Window) -> Iterator[Window]:
-        """Strips of the source that reach into a window, small enough to be divided at once."""
-        around = self._source_window(window)
-        if around is not None:
-            yield from _strips(*around, math.prod(self._divisions))
-
-    def _pieces(self, values: np.ndarray, part: Window) -> Iterator[tuple]:
-        """Rows, columns, value and share of a cell's area: what the source cells of a window give to target cells."""
-        many_down, many_across = self._divisions
-        values = np.repeat(np.repeat(values, many_down, axis=0), many_across, axis=1)
-        rows = part.row_off + (np.arange(values.shape[0]) + 0.5) / many_down
-        columns = part.col_off + (np.arange(values.shape[1]) + 0.5) / many_across
-        row, column, half_height, half_width = self._to_target(rows, columns, self._divisions)
-        on = np.isfinite(values) & np.isfinite(row) & np.isfinite(column)
-        value, half_height, half_width = values[on], half_height[on], half_width[on]
-        # Totals are divided by the cell's own share; averages weigh by the ground that is covered.
-        area = 1 / (many_down * many_across) if self.how == "sum" else 4 * half_height * half_width
-        column_overlaps = _overlaps(column[on], half_width)
-        for row_hit, row_share in _overlaps(row[on], half_height):
-            for column_hit, column_share in column_overlaps:
-                share = row_share * column_share * area
-                some = share > 0
-                yield row_hit[some], column_hit[some], value[some], share[some]
-
-    @cached_property
-    def _divisions(self) -> tuple[int, int]:
-        """Parts into which source cells are divided, down and across, to be no larger than a target cell."""
-        height, width = self._raster.grid.shape
-        whole = self._source_window(Window(0, 0, self.grid.width, self.grid.height))
-        top, bottom, left, right = whole or (0, height, 0, width)
-        _, _, *halves = self._to_target(top + _nodes(bottom - top, 16), left + _nodes(right - left, 16), (1, 1))
-        turned = 1 if self._straight else 2
-        largest = (np.max(half[np.isfinite(half)], initial=0.5) * 2 for half in halves)
-        return tuple(max(turned, math.ceil(size - _LATTICE_ERROR)) for size in largest)
-
-    @cached_property
-    def _straight(self) -> bool:
-        return same_crs(self._raster.grid.crs, self.grid.crs)
-
-    def _to_target(self, rows: np.ndarray, columns: np.ndarray, divisions: tuple[int, int]) -> tuple[np.ndarray, ...]:
-        """Rows, columns, half heights and half widths on the target grid of parts of source cells, each 2-D."""
-        many_down, many_across = divisions
-        row, column = self._forward(rows, columns)
-        with np.errstate(invalid="ignore"):
-            down = np.subtract(self._forward(rows + 0.5 / many_down, columns), (row, column))
-            across = np.subtract(self._forward(rows, columns + 0.5 / many_across), (row, column))
-        return row, column, np.hypot(down[0], across[0]), np.hypot(down[1], across[1])
-
-    @cached_property
-    def _forward(self) -> Callable:
-        projection = _projection(self._raster.grid, self.grid)
-        if not self._straight:
-            projection = _interpolated(projection, self._raster.grid)
-        return projection
-
-    @cached_property
-    def _to_source(self) -> Callable:
-        return _projection(self.grid, self._raster.grid)
-
-
-def _lines(start: int, count: int) -> np.ndarray:
-    """Edges of up to 64 parts of a side."""
-    return np.linspace(start, start + count, min(count, 64) + 1)
-
-
-def _strips(top: int, bottom: int, left: int, right: int, divided: int = 1) -> Iterator[Window]:
-    """Windows of about four million cells, or parts of cells where each is divided into so many."""
-    rows = max(1, _CELLS_AT_ONCE // ((right - left) * divided))
-    for row in range(top, bottom, rows):
-        yield Window(left, row, right - left, min(rows, bottom - row))
-
-
-def _overlaps(middle: np.ndarray, half: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cells along one side that intervals no longer than a cell lie in, each with the share of the interval.
-
-    The shares of an interval add up to one exactly.
-    """
-    low, high = _snapped(middle - half), _snapped(middle + half)
-    first = np.floor(low)
-    inside = np.where(high > low, np.clip((first + 1 - low) / np.where(high > low, high - low, 1), 0, 1), 1.0)
-    last = first.astype(int) + 1
-    return [(first.astype(int), inside), (last, 1 - inside)]
-
-
-def _snapped(places: np.ndarray) -> np.ndarray:
-    nearest = np.round(places)
-    return np.where(np.abs(places - nearest) < _SNAP, nearest, places)
-
-
-def _projection(source: Grid, target: Grid) -> Callable:
-    """Function of m rows and n columns of one grid to those of another, two arrays (m, n); not finite where there is
-    no such place.
-    """
-    transformer = pyproj.Transformer.from_crs(source.crs, target.crs, always_xy=True)
-    straight = same_crs(source.crs, target.crs)
-
-    def projected(rows, columns):
-        column, row = np.meshgrid(columns, rows)
-        x, y = source.transform @ (column, row)
-        with np.errstate(invalid="ignore"):
-            column, row = ~target.transform @ ((x, y) if straight else transformer.transform(x, y))
-        return row, column
-
-    return projected
-
-
-def _interpolated(projection: Callable, grid: Grid) -> Callable:
-    """The same function by interpolation on a lattice, dense enough to be as true as wanted."""
-    step = 64
-    while step >= 4:
-        # One node beyond each edge, as parts of edge cells are looked up too.
-        nodes = [np.arange(-step, count + 2 * step, step, dtype=float) for count in grid.shape]
-        lattice = projection(*nodes)
-        if not all(np.isfinite(places).all() for places in lattice):
-            break
-
-        def looked_up(rows, columns, nodes=nodes, lattice=lattice):
-            down, across = _between(rows, nodes[0]), _between(columns, nodes[1])
-            return tuple((across @ (down @ places).T).T for places in lattice)
-
-        between = [places[:-1] + step / 2 for places in nodes]
-        if np.max(np.abs(np.subtract(looked_up(*between), projection(*between)))) < _LATTICE_ERROR:
-            return looked_up
-        step //= 2
-    return projection
-
-
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
@@ -644,8 +268,8 @@ def create(
             transform=grid.transform,
             nodata=nodata,
             tiled=True,
-            blockxsize=_TILE,
-            blockysize=_TILE,
+            blockxsize=TILE,
+            blockysize=TILE,
             interleave="band",
             # A third of the time of deflate for files of the same size; every QGIS reads it.
             compress="zstd",

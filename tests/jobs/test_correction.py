@@ -179,7 +179,7 @@ def test_windows_give_what_the_whole_gives(folder, monkeypatch):
     frame = regions((0, 20, 30, 0), (0, 40, 13, 20), (13, 40, 30, 20), name=list("abc"), co2=[7e8, 3.0, 5e3])
     frame.to_file(folder / "regions.gpkg", mode="w")
     whole, _, _, _ = corrected(folder)
-    monkeypatch.setattr("carbon_spatializer.jobs.rasters._CELLS_AT_ONCE", 70)
+    monkeypatch.setattr("carbon_spatializer.jobs.grids.CELLS_AT_ONCE", 70)
     by_window, table, _, _ = corrected(folder)
     np.testing.assert_allclose(by_window, whole, rtol=1e-12)
     assert by_window[:20].sum() == pytest.approx(7e8, rel=1e-9)
