@@ -177,7 +177,7 @@ def read_totals(run: Run, source, region_field: str, amount_field: str, unit: st
         rows = pd.DataFrame({"region": region, "sector": layers.keys(table[sector])})
         rows["amount"] = layers.numbers(table, amount_field, "totals")
     else:
-        rows = _by_column(run, table, region, parts)
+        rows = _by_column(run, table.drop(columns=region_field, errors="ignore"), region, parts)
     return spreading.tonnes_by_part(rows, parts) * scale
 
 
