@@ -61,5 +61,6 @@ def test_what_is_no_raster_is_not_styled(tmp_path, qgis_app):
 def test_differences_are_blue_below_zero_and_red_above(raster):
     style = {"kind": "raster", "unit": "t", "breaks": [-50, -5, 0, 5, 50, 500], "ramp": "difference"}
     assert styling.save_default(raster, style)
-    items = drawn(raster).renderer().shader().rasterShaderFunction().colorRampItemList()
+    layer = drawn(raster)
+    items = layer.renderer().shader().rasterShaderFunction().colorRampItemList()
     assert [item.color.blue() > item.color.red() for item in items] == [True, True, False, False, False]
