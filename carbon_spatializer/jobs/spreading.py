@@ -202,7 +202,7 @@ def _by_column(run: Run, table: pd.DataFrame, region: pd.Series, parts: dict[str
     if not columns:
         raise InputError(
             "totals",
-            f"it has neither a field 'sector' nor one for a part (its fields are {', '.join(table)})",
+            f"it has neither a field 'sector' nor one for a part (its other fields are {', '.join(table)})",
             f"Give a row per sector, or columns named {', '.join(PARTS)}",
         )
     rows = pd.concat(

@@ -315,6 +315,13 @@ def test_sectors_of_ones_own(folder):
     assert cells["output"][0, :2] == near([4, 4])
 
 
+def test_a_region_column_with_the_name_of_a_part(folder):
+    table(folder, [("A", 8.0, 2.0)], ["city", "industry", "agriculture"])
+    cells, _, result, _ = spread(folder, totals_region_field="city")
+    assert cells["output"][0, :2] == near([4, 4])
+    assert result["total_t"] == 10
+
+
 @pytest.mark.parametrize("unit", ["t", "kt", "Mt", "10^4 t"])
 def test_units_of_the_totals(folder, unit):
     factor = {"t": 1, "kt": 1e3, "Mt": 1e6, "10^4 t": 1e4}[unit]
@@ -450,7 +457,7 @@ def test_refuses_totals(folder, rows, message):
 
 def test_refuses_totals_without_sectors_and_parts(folder):
     table(folder, [("A", 5)], ["region", "coal"])
-    refused(folder, r"totals: it has neither a field 'sector' nor one for a part \(its fields are region, coal\)")
+    refused(folder, r"totals: it has neither a field 'sector' nor one for a part \(its other fields are coal\)")
 
 
 def test_refuses_an_unknown_part(folder):
