@@ -24,6 +24,7 @@ MOST_CLIPPED_PCT = 1.0
 # What is added before logarithms, as a share of the smallest regional density, so that empty cells have one.
 _OFFSET = 0.01
 _SEARCH_FOLDS = 5
+_REWEIGHTED = 5
 # Beyond this, the exponential of a prediction is no longer a number; no sane model comes near.
 _LARGEST_EXPONENT = 600.0
 
@@ -270,8 +271,9 @@ def fit(
 
     Parameters
     ----------
-    kind : one of ``regressors.KINDS``. The non-negative linear one minimises relative errors and passes through the
-        origin where the form is not logarithmic, so that what fits the regions also adds up from their cells.
+    kind : one of ``regressors.KINDS``. Where the form is not logarithmic, the non-negative linear one passes through
+        the origin, so that what fits the regions also adds up from their cells, and its errors are weighted relative
+        to its predictions, so that small regions count as large ones do.
     form : one of ``FORMS``.
     groups : spatial block of each region; the hyper-parameters are searched by leaving out blocks (regions, if None).
     settings : hyper-parameters; None searches them.
@@ -289,10 +291,12 @@ def fit(
     target_centre, target_scale = (0.0 if through_origin else y.mean()), _nonzero(y.std())
     features, standardised = (x - centre) / scale, (y - target_centre) / target_scale
     with_intercept = not through_origin
-    weights = _relative(standardised) if consistent else None
     if settings is None:
         settings = _search(kind, features, standardised, groups, with_intercept, seed)
-    parameters = regressors.fit(kind, settings, features, standardised, with_intercept, seed, weights)
+    parameters = regressors.fit(kind, settings, features, standardised, with_intercept, seed)
+    for _ in range(_REWEIGHTED if consistent else 0):
+        weights = _relative(regressors.apply(kind, parameters, features))
+        parameters = regressors.fit(kind, settings, features, standardised, with_intercept, seed, weights)
     fitted = regressors.apply(kind, parameters, features) * target_scale + target_centre
     # The mean of exponentials is not the exponential of the mean (Duan's smearing factor mends that).
     smearing = float(np.exp(np.clip(y - fitted, -50, 50)).mean()) if form == LOG_DENSITY else 1.0
@@ -318,10 +322,9 @@ def _nonzero(scale):
     return np.where(scale > 0, scale, 1.0)
 
 
-def _relative(target: np.ndarray) -> np.ndarray:
-    """Weights that make squared errors relative; a zero counts like the smallest other value."""
-    size = np.abs(target)
-    return 1 / np.maximum(size, size[size > 0].min()) ** 2
+def _relative(fitted: np.ndarray) -> np.ndarray:
+    """Weights that make squared errors relative to what is predicted, down to a hundredth of the largest."""
+    return 1 / np.maximum(fitted, 0.01 * fitted.max(initial=1e-300)) ** 2
 
 
 def _search(kind: str, x: np.ndarray, y: np.ndarray, groups, intercept: bool, seed: int) -> dict:

@@ -144,6 +144,7 @@ def _scatters(compared: list, true: np.ndarray) -> Figure:
             axis.set_major_locator(LogLocator(subs=(1, 3), numticks=4))
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(EngFormatter(sep=" "))
+            axis.set_tick_params(labelsize=8)
     for axes in grid[len(compared) :]:
         axes.set_visible(False)
     figure.supxlabel("true total, t CO2e per year", fontsize=10)

@@ -134,10 +134,10 @@ def test_the_chain_runs_on_the_real_files(china):
     error = (residuals["predicted_t"] - residuals["total_t"])[tested]
     assert np.sqrt((error**2).mean()) == pytest.approx(result["rmse"])
     # Households, transport and services tell much of how industry is spread over the provinces, but not all: on 2005
-    # the best of the models reaches 0.72, the one that adds up best from cells 0.45.
+    # the best of the models reaches 0.72, and so does the one that adds up best from cells.
     assert len(models) == len(FORMS) * len(KINDS)
     assert models["r2"].max() == pytest.approx(0.72, abs=0.03)
-    assert result["r2"] == pytest.approx(0.45, abs=0.03)
+    assert result["r2"] > 0.68
     assert result["cells_r2"] == models.loc[models["clipped_pct"] <= 1, "cells_r2"].max()
     # On sums, kernels and trees score nearly as well and put the same emissions into every cell.
     on_sums = models[models["form"] == "sum"].set_index("model")
