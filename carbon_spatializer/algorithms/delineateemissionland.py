@@ -65,7 +65,7 @@ overlap, lost outside the raster or off the land, and contributed, in m2 on the 
 <h3>Method</h3>
 Industry is class 53, the parks, and the ground within 15 m of an enterprise. Parks go first, then the surroundings of
 enterprises, then the land-use classes, so that no ground counts twice, a park drawn twice counts once, and the order of
-the features does not matter. A circle of 15 m covers four cells of 30 m in part: by default each cell is divided
+the features does not matter. A circle of 15 m covers up to four cells of 30 m in part: by default each is divided
 by the exact area that is covered. <i>Whole cells</i> gives a cell to industry where its centre is covered, as
 rasterising does. Distances are metres on the ground in every CRS. Inside a cell that a finer raster divides, parks
 and surroundings take from all parts alike.
