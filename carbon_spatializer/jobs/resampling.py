@@ -137,7 +137,7 @@ class Resampled:
         with np.errstate(invalid="ignore"):
             down = np.subtract(self._forward(rows + 0.5 / many_down, columns), (row, column))
             across = np.subtract(self._forward(rows, columns + 0.5 / many_across), (row, column))
-        return row, column, np.hypot(down[0], across[0]), np.hypot(down[1], across[1])
+            return row, column, *_half_sides(down, across)
 
     @cached_property
     def _forward(self) -> Callable:
@@ -149,6 +149,20 @@ class Resampled:
     @cached_property
     def _to_source(self) -> Callable:
         return _projection(self.grid, self._raster.grid)
+
+
+def _half_sides(down, across) -> tuple[np.ndarray, np.ndarray]:
+    """Half height and width of the rectangle that stands for a parallelogram: of its area and, where it is sheared but
+    not turned, as high and wide as its rows are apart and its sides are long, so that neighbours leave no gap.
+
+    down, across : row and column of the vectors from its middle to the middles of two sides.
+    """
+    height, width = np.abs(down[0]), np.abs(across[1])
+    turned = np.abs(across[0]) * np.abs(down[1]) > height * width
+    height, width = np.where(turned, np.abs(across[0]), height), np.where(turned, np.abs(down[1]), width)
+    area = np.abs(down[0] * across[1] - down[1] * across[0])
+    scale = np.sqrt(area / np.maximum(height * width, np.finfo(float).tiny))
+    return height * scale, width * scale
 
 
 def _lines(start: int, count: int) -> np.ndarray:

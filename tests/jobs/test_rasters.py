@@ -250,6 +250,12 @@ TARGETS = {
     "Albers": lambda size: grid(
         80, 80, size, 1.0e6, 3.6e6, pyproj.CRS("+proj=aea +lat_1=25 +lat_2=47 +lat_0=0 +lon_0=105 +datum=WGS84")
     ),
+    # Sheared by 46 degrees here, as the grids of MODIS are.
+    "sinusoidal": lambda size: grid(
+        90, 80, size, 11.12e6, 3.45e6, pyproj.CRS("+proj=sinu +lon_0=0 +R=6371007.181 +units=m")
+    ),
+    # Turned by 33 degrees here.
+    "polar": lambda size: grid(90, 90, size, 3.4e6, -5.2e6, pyproj.CRS("+proj=stere +lat_0=90 +lon_0=84 +datum=WGS84")),
 }
 
 
@@ -264,6 +270,20 @@ def test_totals_inside_are_kept_whatever_the_projection(target, size):
     assert np.nansum(found.read()) == pytest.approx(raster.values.sum(), rel=1e-12)
     by_window = np.concatenate([found.read(window) for window in target.windows(7)])
     np.testing.assert_allclose(by_window, found.read(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_even_on_the_ground_stays_even(target):
+    target = TARGETS[target](1100.0)
+    west, south, east, north = pyproj.Transformer.from_crs(target.crs, UTM, always_xy=True).transform_bounds(
+        *target.bounds
+    )
+    source = grid(int((east - west) / 1000) + 3, int((north - south) / 1000) + 3, 1000.0, west - 1000, north + 1000)
+    found = rasters.resampled(Array(source.cell_areas(), source), target, "sum").read() / target.cell_areas()
+    assert np.isfinite(found).all()
+    # Cells along the edges of the target are as full as those within.
+    assert found.mean() == pytest.approx(1, abs=0.002)
+    assert found.std() < 0.04
 
 
 def test_densities_stay_what_they_are_in_another_projection():
