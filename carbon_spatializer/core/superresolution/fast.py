@@ -1,11 +1,16 @@
-"""The fast network: from the coarse grid, how each cell is shared among its factor x factor parts.
+"""The fast method: small networks on the coarse grid that learn how each cell is shared among its factor x factor parts.
 
-The son is made by aggregating raw emissions. The network sees log(1 + value / scale) on the coarse grid and a mask of
-what is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution gives,
+The son is made by aggregating raw emissions. A network sees log(1 + value / scale) on the coarse grid and a mask of what
+is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution gives,
 multiplies the coarse cell, so that the result is never negative and conserves mass by construction. The loss is the
 cross-entropy between true and predicted shares, weighted by emission: its minimum is the expected share.
 
-Sources: Shi et al. (2016) for the coarse-grid network; Harder et al. (2023) for the softmax constraint layer.
+The few largest sources decide the error in tonnes, and a network soon knows them by heart. So there are several, each
+blind to one fold of the image, and the folds tell how far the networks can be trusted at each level of emission: the
+result lies between cubic convolution and the mean of the networks.
+
+Sources: Shi et al. (2016) for the coarse-grid network; Harder et al. (2023) for the softmax constraint layer; Wolpert
+(1992), stacked generalization, for the trust.
 """
 
 from collections.abc import Callable
@@ -15,12 +20,16 @@ import numpy as np
 from . import grids
 from .patches import Patches, turned
 
-CHANNELS, DEPTH = 48, 6
-ITERATIONS, BATCH, SIZE = 1000, 8, 32  # SIZE: coarse cells of the son that count, on each side of a crop
-RATE = 3e-3
-WEIGHT_DECAY = 1e-3
-EXPONENT = 1.0  # of the emission as the weight of a cell in the loss
+CHANNELS, DEPTH, MEMBERS = 24, 5, 4
+ITERATIONS, BATCH, SIZE = 400, 8, 32  # SIZE: coarse cells of the son that count, on each side of a crop
+RATE, WEIGHT_DECAY = 3e-3, 1e-2
+BRIGHTNESS = 1.0  # crops are brightened or dimmed by up to a factor e
+COARSER = 0.3  # chance of a crop to be aggregated once more, so that no size of source is learnt by heart
+EXPONENT = 0.5  # of the emission as the weight of a cell in the loss
 LEAST_SHARE = 1e-3  # of a part in what cubic convolution gives
+BLOCK = 48  # cells of the side of the squares that the folds consist of
+MOST_CELLS = 1_000_000  # from which the trust is measured
+LEVELS = np.arange(-4.0, 9.0)  # of log(value / scale), where the trust is measured
 HALO = max(DEPTH, 2 * grids.REACH)
 
 
@@ -30,7 +39,18 @@ def halo(factor: int) -> int:
 
 
 def network(factor: int):
-    """The untrained network; without padding, so that its output is ``DEPTH`` cells smaller on every side."""
+    """The untrained networks and the trust in them, which is none."""
+    import torch
+    from torch import nn
+
+    module = nn.Module()
+    module.members = nn.ModuleList(_member(factor) for _ in range(MEMBERS))
+    module.register_buffer("trust", torch.zeros(len(LEVELS), dtype=torch.float64))
+    return module
+
+
+def _member(factor: int):
+    """One network; without padding, so that its output is ``DEPTH`` cells smaller on every side."""
     from torch import nn
 
     layers = []
@@ -46,73 +66,144 @@ def network(factor: int):
 
 
 def fit(network, patches: Patches, factor: int, scale: float, rng, device: str, progress: Callable) -> dict:
-    """Train the network in place; the history of its loss."""
+    """Train the networks in place and measure the trust in them; the history of their loss."""
     import torch
 
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
+    side = BLOCK // factor * factor
+    folds = [_folds(image.shape, side) for image in patches.images]
+    losses = []
+    for number, member in enumerate(network.members):
+        seen = [np.where(fold == number, np.nan, image) for image, fold in zip(patches.images, folds)]
+
+        def step(fraction, text, number=number):
+            progress((number + fraction) / MEMBERS, f"network {number + 1} of {MEMBERS}, {text}")
+
+        losses += _fit_member(member, Patches(seen), factor, scale, rng, device, step)
+    network.trust.copy_(torch.from_numpy(_trust(network, patches, folds, factor, scale, device)))
+    return {"iterations": ITERATIONS * MEMBERS, "loss": losses, "trust": network.trust.tolist()}
+
+
+def _fit_member(member, patches: Patches, factor: int, scale: float, rng, device: str, progress: Callable) -> list:
+    import torch
+
+    optimizer = torch.optim.AdamW(member.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=ITERATIONS, pct_start=0.2)
     losses = []
-    network.train()
     for iteration in range(ITERATIONS):
         inputs, base, target, weight = (
             torch.from_numpy(array).to(device) for array in _batch(patches, factor, scale, rng)
         )
-        logs = torch.log_softmax(network(inputs) + base, dim=1)
+        logs = torch.log_softmax(member(inputs) + base, dim=1)
         loss = -(weight * (target * logs).sum(dim=1)).sum() / weight.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(member.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
         progress((iteration + 1) / ITERATIONS, f"{iteration + 1:,} of {ITERATIONS:,} steps")
-    return {"iterations": ITERATIONS, "loss": losses}
+    return losses
 
 
 def predict(network, tile: np.ndarray, factor: int, scale: float, device: str) -> np.ndarray:
     """Fine densities of what is inside the halo, not yet made to conserve the coarse cells exactly."""
+    base = _cubic_shares(tile, factor)
+    shares = sum(_shares(member, tile, base, factor, scale, device) for member in network.members) / MEMBERS
+    inner = np.nan_to_num(tile[HALO:-HALO, HALO:-HALO])
+    trust = np.interp(np.log(np.maximum(inner, 1e-300) / scale), LEVELS, network.trust.cpu().numpy())
+    shares = base + grids.repeated(trust, factor) * (shares - base)
+    return shares * factor**2 * grids.repeated(inner, factor)
+
+
+def _shares(member, tile: np.ndarray, base: np.ndarray, factor: int, scale: float, device: str) -> np.ndarray:
+    """Fine grid of the shares that one network predicts: the mean over eight flips and rotations."""
     import torch
 
-    mean = 0.0
+    inputs = np.moveaxis(_inputs(tile, scale), 0, -1)
+    mean = np.zeros_like(base)
     for turn in range(8):
-        inputs, base = _features(turned(tile, turn), factor, scale)
+        seen = np.ascontiguousarray(np.moveaxis(turned(inputs, turn), -1, 0))
+        logs = np.log(_parts(turned(base, turn), factor) + LEAST_SHARE).astype(np.float32)
         with torch.inference_mode():
-            scores = network(torch.from_numpy(inputs[None]).to(device)).cpu() + torch.from_numpy(base[None])
+            scores = member(torch.from_numpy(seen[None]).to(device)).cpu() + torch.from_numpy(logs[None])
             shares = torch.pixel_shuffle(torch.softmax(scores, dim=1), factor)[0, 0].numpy()
-        mean = mean + turned(shares, turn, back=True).astype(np.float64)
-    inner = tile[HALO : tile.shape[0] - HALO, HALO : tile.shape[1] - HALO]
-    return mean / 8 * factor**2 * grids.repeated(inner, factor)
+        mean += turned(shares, turn, back=True)
+    return mean / 8
+
+
+def _trust(network, patches: Patches, folds: list, factor: int, scale: float, device: str) -> np.ndarray:
+    """How far from cubic convolution towards the networks, from 0 to 1, at each level of emission.
+
+    Least squares of the raw error on the folds that a network has not seen, less one standard error.
+    """
+    # Sums over the parts of all cells near a level, for each network's own fold: of d^2, d e, and of the square of it,
+    # where d is what the network changes of a part, and e what would be right.
+    squares, products, noise = np.zeros((3, len(LEVELS)))
+    cells = 0
+    for image, fold in zip(patches.images, folds):
+        son = grids.coarsened(image, factor, "density")
+        tile = np.pad(son, HALO, constant_values=np.nan)
+        base = _cubic_shares(tile, factor)
+        fold = fold[::factor, ::factor][: son.shape[0], : son.shape[1]]
+        truth = np.nan_to_num(image[: son.shape[0] * factor, : son.shape[1] * factor])
+        for number, member in enumerate(network.members):
+            chosen = (fold == number) & (son > 0)
+            if not chosen.any():
+                continue
+            change = _shares(member, tile, base, factor, scale, device) - base
+            weight = np.where(chosen, son, 0) * factor**2
+            wanted = _parts(truth - base * grids.repeated(weight, factor), factor)[:, chosen]
+            change = _parts(change * grids.repeated(weight, factor), factor)[:, chosen]
+            place = np.clip(np.log(son[chosen] / scale) - LEVELS[0], 0, len(LEVELS) - 1)
+            for level in range(len(LEVELS)):
+                near = np.maximum(0, 1 - np.abs(place - level))
+                squares[level] += (near * (change**2).sum(0)).sum()
+                products[level] += (near * (change * wanted).sum(0)).sum()
+                noise[level] += (near * (change * (wanted - change)).sum(0) ** 2).sum()
+        cells += image.size
+        if cells > MOST_CELLS:
+            break
+    estimate = np.divide(products - np.sqrt(noise), squares, out=np.zeros_like(squares), where=squares > 0)
+    return np.clip(estimate, 0, 1)
+
+
+def _folds(shape: tuple[int, int], side: int) -> np.ndarray:
+    """Number of the fold of each cell: squares, arranged as a Latin square."""
+    rows, columns = (np.arange(size) // side for size in shape)
+    return (rows[:, None] * 2 + rows[:, None] // MEMBERS + columns) % MEMBERS
 
 
 def _batch(patches: Patches, factor: int, scale: float, rng) -> tuple[np.ndarray, ...]:
     """Inputs, logarithms of the cubic shares, true shares and weights of a batch of random crops."""
     inputs, bases, targets, weights = [], [], [], []
     for _ in range(BATCH):
-        father = patches.crop((SIZE + 2 * HALO) * factor, rng)
+        coarser = factor if rng.random() < COARSER else 1
+        father = patches.crop((SIZE + 2 * HALO) * factor * coarser, rng)
+        father = grids.coarsened(father, coarser, "density") * np.exp(rng.uniform(-BRIGHTNESS, BRIGHTNESS))
         son = grids.coarsened(father, factor, "density")
-        seen, base = _features(son, factor, scale)
-        inside = slice(HALO, -HALO)
-        son = np.nan_to_num(son[inside, inside])
-        parts = father[HALO * factor : -HALO * factor, HALO * factor : -HALO * factor]
-        shares = _parts(np.nan_to_num(parts), factor) / np.where(son > 0, son * factor**2, 1)
-        inputs.append(seen)
-        bases.append(base)
-        targets.append(shares)
-        weights.append((son / scale) ** EXPONENT)
+        inner = np.nan_to_num(son[HALO:-HALO, HALO:-HALO])
+        edge = HALO * factor
+        parts = _parts(np.nan_to_num(father[edge:-edge, edge:-edge]), factor)
+        inputs.append(_inputs(son, scale))
+        bases.append(np.log(_parts(_cubic_shares(son, factor), factor) + LEAST_SHARE))
+        targets.append(parts / np.where(inner > 0, inner * factor**2, 1))
+        weights.append((inner / scale) ** EXPONENT)
     return tuple(np.stack(arrays).astype(np.float32) for arrays in (inputs, bases, targets, weights))
 
 
-def _features(tile: np.ndarray, factor: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """What the network sees of a tile, and inside the halo the logarithms of the shares by cubic convolution."""
+def _inputs(tile: np.ndarray, scale: float) -> np.ndarray:
+    """What a network sees of a tile: logarithms and a mask of what is known."""
     known = ~np.isnan(tile)
-    seen = np.stack([np.log1p(np.where(known, tile, 0) / scale), known]).astype(np.float32)
-    cut = slice(HALO - 2 * grids.REACH, 2 * grids.REACH - HALO or None)
-    fine = grids.bicubic(tile[cut, cut], factor, "density")
-    inside = slice(2 * grids.REACH * factor, -2 * grids.REACH * factor)
-    parts = _parts(np.nan_to_num(fine[inside, inside]), factor)
-    sums = parts.sum(axis=0)
-    shares = np.divide(parts, sums, out=np.full_like(parts, 1 / factor**2), where=sums > 0)
-    return seen, np.log(shares + LEAST_SHARE).astype(np.float32)
+    return np.stack([np.log1p(np.where(known, tile, 0) / scale), known]).astype(np.float32)
+
+
+def _cubic_shares(tile: np.ndarray, factor: int) -> np.ndarray:
+    """Fine grid of what share of its cell each part has by cubic convolution, inside the halo."""
+    beyond = HALO - 2 * grids.REACH  # what cubic convolution does not need
+    near = tile[beyond : tile.shape[0] - beyond, beyond : tile.shape[1] - beyond]
+    edge = 2 * grids.REACH * factor
+    fine = np.nan_to_num(grids.bicubic(near, factor, "density")[edge:-edge, edge:-edge])
+    return grids.conserved(fine, np.ones([size // factor for size in fine.shape]), factor)
 
 
 def _parts(fine: np.ndarray, factor: int) -> np.ndarray:
