@@ -5,6 +5,7 @@ A raster in hand is one band on a ``Grid``; whatever has a ``grid``, a ``name`` 
 NaN where there are no data. A *source* is what ``layers`` says: a path, or a dictionary with path and CRS.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ from . import layers
 from .grids import TILE, Grid, same_crs, same_grid
 from .resampling import resampled
 from .run import Run
+
+# In MB; else GDAL takes a twentieth of the machine's memory for its cache.
+os.environ.setdefault("GDAL_CACHEMAX", "256")
 
 __all__ = [
     "Grid",
