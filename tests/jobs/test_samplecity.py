@@ -38,6 +38,7 @@ def files(tmp_path_factory):
         "population": "population.tif",
         "activity": "activity.csv",
         "totals": "totals.gpkg",
+        "parts_activity": "parts.csv",
     }
     paths = {key: str(folder / name) for key, name in names.items()}
     run = Run()
@@ -110,6 +111,25 @@ def test_accounting_the_activity_gives_the_totals_back(files, tmp_path):
     tables = [layers.read_table(source, "totals").fillna({"land_type": ""}) for source in (output, files["totals"])]
     accounted, published = (table.groupby(by)[["gross_t", "sink_t", "net_t"]].sum() for table in tables)
     pd.testing.assert_frame_equal(accounted, published, rtol=1e-6, check_dtype=False)
+
+
+def test_accounting_the_four_parts_gives_what_is_published(files, tmp_path):
+    """Nanjing paper, Table 2: sums of the districts in 10^4 t, after the fuel of power plants was deducted."""
+    run = Run()
+    result = account_sectors(
+        run,
+        activity=files["parts_activity"],
+        output=str(tmp_path / "accounted.csv"),
+        scheme="nanjing",
+        grid_factor_t_mwh=statistics.GRID_FACTOR,
+    )
+    run.commit({})
+    accounted = pd.read_csv(tmp_path / "accounted.csv")
+    assert (accounted.groupby("sector")["gross_t"].sum() / 1e4).to_dict() == pytest.approx(
+        {"industry": 11916.67, "urban": 785.97, "agriculture": 1.49, "rural living": 10.33}, rel=1e-9
+    )
+    assert result["deducted_t"] == pytest.approx(4200e4, rel=1e-9)
+    assert set(accounted["region"]) == set(gpd.read_file(files["townships"])["region"])
 
 
 def test_only_the_parcels_are_needed(tmp_path):
