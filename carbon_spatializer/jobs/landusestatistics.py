@@ -32,6 +32,7 @@ _GROUP_COLOURS = {
     "construction land": "#d73027",
     "built-up": "#d73027",
     "unused land": "#cfc4b4",
+    "no data": "#e6e6e6",
 }
 # Half of the gap between two bands of a flow diagram, as a share of its height.
 _GAP = 0.012

@@ -31,10 +31,10 @@ _MOST_LISTED = 5
 _ROUNDING = 1e-5
 # A district of which the raster covers less than this is told.
 _COVERED = 0.999
-# Rows, and cells, that are worked on at a time, and cells of a land that is kept in memory.
-_ROWS, _CELLS_AT_ONCE, _MOST_KEPT = 256, 4_000_000, 16_000_000
-# Values that the breaks of a map are made of.
-_SAMPLE = 20_000
+# Cells per side of a window, a multiple of the blocks that rasters are written in; cells of a land that is kept.
+_SIDE, _MOST_KEPT = 1024, 16_000_000
+# Values of a window that the breaks of a map are made of.
+_SAMPLE = 5_000
 _PER_HECTARE = 1e4
 
 
@@ -389,8 +389,7 @@ class _Tiles:
         self._source, self._quantity = source, quantity
         how = "sum" if quantity == "total" else "average"
         self._weight = rasters.resampled(weight, self.grid, how) if weight is not None else None
-        # Whole blocks of the files are read and written at once, and no more than that.
-        self._windows = self.grid.windows(max(1, min(_ROWS, _CELLS_AT_ONCE // self.grid.width)))
+        self._windows = self.grid.blocks(_SIDE)
         self._kept = {} if self.grid.width * self.grid.height <= _MOST_KEPT else None
         self.negative = 0
 
@@ -550,7 +549,7 @@ def _write(run: Run, tiles: _Tiles, plan: spreading.Plan, chosen: _Units, staged
 def _sample(values: np.ndarray) -> np.ndarray:
     """Some of the positive values of a window."""
     positive = values[values > 0]
-    return positive[:: max(1, len(positive) // _SAMPLE)]
+    return positive[:: max(1, len(positive) // _SAMPLE)].copy()  # a view would keep all of them
 
 
 def _columns(sums: np.ndarray, land: spreading.Land) -> pd.DataFrame:
