@@ -27,8 +27,9 @@ BRIGHTNESS = 1.0  # crops are brightened or dimmed by up to a factor e
 COARSER = 0.3  # chance of a crop to be aggregated once more, so that no size of source is learnt by heart
 EXPONENT = 0.5  # of the emission as the weight of a cell in the loss
 LEAST_SHARE = 1e-3  # of a part in what cubic convolution gives
-BLOCK = 48  # cells of the side of the squares that the folds consist of
-MOST_CELLS = 1_000_000  # from which the trust is measured
+SHARED = 2  # each network predicts every second flip and rotation
+BLOCK = 48  # cells of the side of the squares that the folds of a few images consist of; of many, whole images
+MOST_CELLS = 1_000_000  # of the images, from which the trust is measured
 LEVELS = np.arange(-4.0, 9.0)  # of log(value / scale), where the trust is measured
 HALO = max(DEPTH, 2 * grids.REACH)
 
@@ -69,11 +70,16 @@ def fit(network, patches: Patches, factor: int, scale: float, rng, device: str, 
     """Train the networks in place and measure the trust in them; the history of their loss."""
     import torch
 
-    side = BLOCK // factor * factor
+    largest = max(min(image.shape) for image in patches.images)
+    side = max(1, min(BLOCK, largest // 2) // factor) * factor
     folds = [_folds(image.shape, side) for image in patches.images]
     losses = []
     for number, member in enumerate(network.members):
         seen = [np.where(fold == number, np.nan, image) for image, fold in zip(patches.images, folds)]
+        if not any((image > 0).any() for image in seen):  # nothing emits elsewhere
+            seen, folds = patches.images, [np.where(fold == number, -1, fold) for fold in folds]
+        if not any((image > 0).any() for image in seen):
+            continue  # untrained, it gives the shares of cubic convolution
 
         def step(fraction, text, number=number):
             progress((number + fraction) / MEMBERS, f"network {number + 1} of {MEMBERS}, {text}")
@@ -108,27 +114,30 @@ def _fit_member(member, patches: Patches, factor: int, scale: float, rng, device
 def predict(network, tile: np.ndarray, factor: int, scale: float, device: str) -> np.ndarray:
     """Fine densities of what is inside the halo, not yet made to conserve the coarse cells exactly."""
     base = _cubic_shares(tile, factor)
-    shares = sum(_shares(member, tile, base, factor, scale, device) for member in network.members) / MEMBERS
+    shares = sum(
+        _shares(member, tile, base, factor, scale, device, turns=range(number % SHARED, 8, SHARED))
+        for number, member in enumerate(network.members)
+    ) / MEMBERS
     inner = np.nan_to_num(tile[HALO:-HALO, HALO:-HALO])
     trust = np.interp(np.log(np.maximum(inner, 1e-300) / scale), LEVELS, network.trust.cpu().numpy())
     shares = base + grids.repeated(trust, factor) * (shares - base)
     return shares * factor**2 * grids.repeated(inner, factor)
 
 
-def _shares(member, tile: np.ndarray, base: np.ndarray, factor: int, scale: float, device: str) -> np.ndarray:
-    """Fine grid of the shares that one network predicts: the mean over eight flips and rotations."""
+def _shares(member, tile: np.ndarray, base: np.ndarray, factor: int, scale: float, device: str, turns=range(8)) -> np.ndarray:
+    """Fine grid of the shares that one network predicts: the mean over some of the eight flips and rotations."""
     import torch
 
     inputs = np.moveaxis(_inputs(tile, scale), 0, -1)
     mean = np.zeros_like(base)
-    for turn in range(8):
+    for turn in turns:
         seen = np.ascontiguousarray(np.moveaxis(turned(inputs, turn), -1, 0))
         logs = np.log(_parts(turned(base, turn), factor) + LEAST_SHARE).astype(np.float32)
         with torch.inference_mode():
             scores = member(torch.from_numpy(seen[None]).to(device)).cpu() + torch.from_numpy(logs[None])
             shares = torch.pixel_shuffle(torch.softmax(scores, dim=1), factor)[0, 0].numpy()
         mean += turned(shares, turn, back=True)
-    return mean / 8
+    return mean / len(turns)
 
 
 def _trust(network, patches: Patches, folds: list, factor: int, scale: float, device: str) -> np.ndarray:
@@ -167,10 +176,16 @@ def _trust(network, patches: Patches, folds: list, factor: int, scale: float, de
     return np.clip(estimate, 0, 1)
 
 
-def _folds(shape: tuple[int, int], side: int) -> np.ndarray:
-    """Number of the fold of each cell: squares, arranged as a Latin square."""
-    rows, columns = (np.arange(size) // side for size in shape)
-    return (rows[:, None] * 2 + rows[:, None] // MEMBERS + columns) % MEMBERS
+def _folds(images: list[np.ndarray], factor: int) -> list[np.ndarray]:
+    """Number of the fold of each cell: squares in a pattern without rows of their own, or whole images."""
+    if len(images) >= MEMBERS:
+        return [np.full(image.shape, number % MEMBERS) for number, image in enumerate(images)]
+    folds = []
+    for image in images:
+        side = max(min(BLOCK, max(image.shape) // MEMBERS) // factor, 1) * factor
+        rows, columns = (np.arange(size) // side for size in image.shape)
+        folds.append((2 * rows[:, None] + rows[:, None] // MEMBERS + columns) % MEMBERS)
+    return folds
 
 
 def _batch(patches: Patches, factor: int, scale: float, rng) -> tuple[np.ndarray, ...]:
@@ -188,6 +203,9 @@ def _batch(patches: Patches, factor: int, scale: float, rng) -> tuple[np.ndarray
         bases.append(np.log(_parts(_cubic_shares(son, factor), factor) + LEAST_SHARE))
         targets.append(parts / np.where(inner > 0, inner * factor**2, 1))
         weights.append((inner / scale) ** EXPONENT)
+    # Values may span more than float32 does; the loss does not depend on the scale of its weights.
+    weights = np.stack(weights)
+    weights /= max(weights.max(), np.finfo(float).tiny)
     return tuple(np.stack(arrays).astype(np.float32) for arrays in (inputs, bases, targets, weights))
 
 
