@@ -4,7 +4,8 @@ A style is what the worker sends with a result:
 ``{"kind": "graduated", "field": ..., "unit": ..., "breaks": [b0, b1, ...], "ramp": "emission" | "sink" | ...}`` or
 ``{"kind": "categories", "field": ..., "classes": [[value, colour, label], ...]}``; in both, ``outline`` is the width of
 polygon outlines in mm. A raster has ``{"kind": "raster", "unit": ..., "breaks": ..., "ramp": ...}`` (the ramp
-``difference`` has its middle at zero) or ``{"kind": "raster classes", "classes": [[value, colour, label], ...]}``.
+``difference`` has its middle at zero; ``zero`` names cells of zero that are to stand apart) or
+``{"kind": "raster classes", "classes": [[value, colour, label], ...]}``.
 """
 
 from itertools import pairwise

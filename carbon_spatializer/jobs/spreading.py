@@ -391,7 +391,13 @@ class _Tiles:
         self._weight = rasters.resampled(weight, self.grid, how) if weight is not None else None
         self._windows = self.grid.blocks(_SIDE)
         self._kept = {} if self.grid.width * self.grid.height <= _MOST_KEPT else None
-        self.negative = 0
+        # Cells with a negative weight, and cells of land without one, by window.
+        self._odd = {}
+
+    @property
+    def odd_weights(self) -> tuple[int, int]:
+        """Cells with a negative weight, and cells of land (part by part) without any."""
+        return tuple(np.sum(list(self._odd.values()), axis=0, dtype=int)) if self._odd else (0, 0)
 
     def all(self, progress, text: str) -> Iterator[tuple[Window, spreading.Tile]]:
         for number, window in enumerate(self._windows):
@@ -410,9 +416,10 @@ class _Tiles:
         density = None
         if self._weight is not None:
             values = self._weight.read(window)
-            self.negative += np.count_nonzero(values < 0)
+            negative = np.count_nonzero(values < 0)
             values = (values / area if self._quantity == "total" else values).ravel()
             density = [values[places] for places, _ in land]
+            self._odd[window.flatten()] = negative, sum(np.count_nonzero(np.isnan(part)) for part in density)
         return spreading.Tile(district, area, land, density)
 
 
@@ -459,8 +466,11 @@ def _check_ground(
 
 def _tell(run: Run, chosen: _Units, land: spreading.Land, plan: spreading.Plan, weighted_parts, tiles: _Tiles) -> None:
     """Warn of fallbacks, of tonnes left over and of weights that could not be used."""
-    if tiles.negative:
-        run.warning(f"weight: {tiles.negative:,} cells are negative and count as zero.")
+    negative, unknown = tiles.odd_weights
+    if negative:
+        run.warning(f"weight: {negative:,} cells are negative and count as zero.")
+    if unknown:
+        run.info(f"weight: {unknown:,} cells of land have none and count as zero, as far as their part is weighted.")
     for number, part in enumerate(PARTS):
         tonnes = chosen.tonnes[number]
         for basis in (*spreading.FALLBACKS, spreading.NOWHERE):

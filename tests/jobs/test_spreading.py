@@ -340,7 +340,7 @@ def test_weights(folder, quantity):
     cells, ledger, _, said = spread(folder, **weight)
     assert cells["output"][0, :2] == pytest.approx([2.5, 7.5], rel=1e-6)
     assert cells["output"][1, :2] == pytest.approx([30 / 7, 180 / 7], rel=1e-6)
-    assert "weighted" not in said
+    assert "weight: 3 cells of land have none and count as zero" in said
     rows = ledger.set_index(["region", "part"])
     assert rows.loc[("A", "city"), "basis"] == "by weight over its land"
     # Agriculture is not among the weighted parts.
