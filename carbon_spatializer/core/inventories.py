@@ -21,8 +21,10 @@ KNOWN = {
     "EDGAR emissions": ("t", "CO2", "cell", "year"),
 }
 
-# Side of the windows in which structures are compared, in cells, and the constants of Wang et al. (2004).
+# Side of the windows in which structures are compared and rows that are compared at a time, in cells, and the constants
+# of Wang et al. (2004).
 _SSIM_WINDOW = 7
+_SSIM_ROWS = 256
 _SSIM_CONSTANTS = (0.01, 0.03)
 TOP_SHARE = 0.10
 
@@ -84,26 +86,38 @@ def ssim(estimate: np.ndarray, reference: np.ndarray) -> float:
     that either map lacks are left out of the windows, and windows that are less than half full are left out. Densities
     of equal units are meant.
     """
-    valid = np.isfinite(estimate) & np.isfinite(reference)
-    x, y = (np.log1p(np.where(valid, values, 0.0)) for values in (estimate, reference))
-    span = float(np.ptp(y[valid])) if valid.any() else 0.0
+    known = reference[np.isfinite(estimate) & np.isfinite(reference)]
+    span = float(np.log1p(known.max()) - np.log1p(known.min())) if len(known) else 0.0
     if span == 0:
         return np.nan
+    constants = [(constant * span) ** 2 for constant in _SSIM_CONSTANTS]
+    total, count = 0.0, 0
+    for start in range(0, len(reference), _SSIM_ROWS):
+        above = min(start, _SSIM_WINDOW // 2)
+        rows = slice(start - above, start + _SSIM_ROWS + _SSIM_WINDOW // 2)
+        similarity = _similarity(estimate[rows], reference[rows], *constants)[above : above + _SSIM_ROWS]
+        total += float(np.nansum(similarity))
+        count += int(np.isfinite(similarity).sum())
+    return total / count if count else np.nan
+
+
+def _similarity(estimate: np.ndarray, reference: np.ndarray, first: float, second: float) -> np.ndarray:
+    """Structural similarity of the window around each cell, NaN where there is none."""
+    valid = np.isfinite(estimate) & np.isfinite(reference)
+    x, y = (np.log1p(np.where(valid, values, 0.0)) for values in (estimate, reference))
     count = _mean(valid.astype(float))
     full = valid & (count >= 0.5)
-    if not full.any():
-        return np.nan
 
     def mean(values):
         return _mean(values)[full] / count[full]
 
     mean_x, mean_y = mean(x), mean(y)
-    variance_x, variance_y = mean(x * x) - mean_x**2, mean(y * y) - mean_y**2
+    variances = mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2
     covariance = mean(x * y) - mean_x * mean_y
-    first, second = ((constant * span) ** 2 for constant in _SSIM_CONSTANTS)
-    similarity = (2 * mean_x * mean_y + first) * (2 * covariance + second)
-    similarity /= (mean_x**2 + mean_y**2 + first) * (variance_x + variance_y + second)
-    return float(similarity.mean())
+    similarity = np.full(valid.shape, np.nan)
+    similarity[full] = (2 * mean_x * mean_y + first) * (2 * covariance + second)
+    similarity[full] /= (mean_x**2 + mean_y**2 + first) * (variances + second)
+    return similarity
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ UNIT = "t CO2/km²"
 
 _PANEL_CELLS = 600
 _CLOSE_UPS = 4
+_CURVE_POINTS = 1001
 
 
 def comparison(compared, figures: pd.DataFrame, summary: str, maps: tuple) -> str:
@@ -131,12 +132,13 @@ def _charts(compared, titles: list[str]) -> Figure:
         cells.plot(ends, ends, color="#444", lw=0.8, ls="--")
     cells.set(xlabel=f"{titles[1]}, {UNIT}", ylabel=f"{titles[0]}, {UNIT}", title="Cells with emissions in both")
     for density, title, colour in ((mine, titles[0], "#d7191c"), (other, titles[1], "#2b83ba")):
-        curve = inventories.lorenz(density * ground, ground)
-        curves.plot(100 * curve[0], 100 * curve[1], color=colour, label=title)
+        places, curve = inventories.lorenz(density * ground, ground)
+        shown_at = np.linspace(0, 1, _CURVE_POINTS)
+        curves.plot(100 * shown_at, 100 * np.interp(shown_at, places, curve), color=colour, label=title)
     curves.plot([0, 100], [0, 100], color="#444", lw=0.8, ls="--", label="evenly spread")
     curves.axvline(100 * (1 - inventories.TOP_SHARE), color="#888", lw=0.8, ls=":")
     curves.set(xlabel="ground, % (least dense first)", ylabel="emissions, %", title="Lorenz curves")
-    curves.legend(frameon=False)
+    curves.legend(frameon=False, loc="upper left")
     for axes in (cells, curves):
         axes.spines[["top", "right"]].set_visible(False)
     return figure

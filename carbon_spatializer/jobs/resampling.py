@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pyproj
 from rasterio.windows import Window
+from scipy import sparse
 
 from ..core.errors import InputError
 from .grids import CELLS_AT_ONCE, Grid, centres, interpolation, nodes_of, same_crs, same_grid
@@ -34,9 +35,9 @@ def resampled(raster, grid: Grid, how: str):
 class Resampled:
     """A raster seen on another grid; see ``resampled``.
 
-    Source cells are rectangles on the target grid: where they are larger than its cells, or turned against them by
-    another projection, they are first divided. Their places are projected on a lattice and interpolated between, to
-    a hundredth of a cell.
+    In one CRS the shares of cells are exact. In another, source cells are divided into parts no larger than a target
+    cell, and each part stands for a rectangle of its area; places are projected on a lattice and interpolated between,
+    to a few thousandths of a cell.
     """
 
     def __init__(self, raster, grid: Grid, how: str):
@@ -49,18 +50,53 @@ class Resampled:
         window = window or Window(0, 0, self.grid.width, self.grid.height)
         if self.how == "nearest":
             return self._nearest(window)
+        total, weight = self._straight(window) if self._parallel else self._turned(window)
+        if self.how == "average":
+            total = np.divide(total, weight, out=total, where=weight > 0)
+        return np.where(weight > 0, total, np.nan)
+
+    def _straight(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and weights in a window of the same CRS, where rows and columns are parallel, by products of matrices."""
+        total, weight = np.zeros((window.height, window.width)), np.zeros((window.height, window.width))
+        for part in self._source_strips(window, 1):
+            values = self._raster.read(part)
+            valid = np.isfinite(values)
+            across = self._shares(part.col_off, part.width, window.col_off, window.width, axis=1)
+            down = self._shares(part.row_off, part.height, window.row_off, window.height, axis=0)
+            total += (across @ (down @ np.where(valid, values, 0.0)).T).T
+            weight += (across @ (down @ valid.astype(float)).T).T
+        return total, weight
+
+    def _shares(self, first: int, count: int, target_first: int, target_count: int, axis: int) -> sparse.csr_array:
+        """Which share of each source row (column) lies in each target row (column), (targets, sources).
+
+        Averages weigh by the length that lies there instead.
+        """
+        edges = first + np.arange(count + 1.0)
+        edges = self._forward(edges, np.zeros(1))[0][:, 0] if axis == 0 else self._forward(np.zeros(1), edges)[1][0]
+        edges = _snapped(edges - target_first)
+        low, high = edges[:-1], edges[1:]
+        hit = np.ceil(high).astype(int) - np.floor(low).astype(int)
+        source = np.repeat(np.arange(count), hit)
+        target = np.floor(low).astype(int)[source] + np.arange(len(source)) - np.repeat(np.cumsum(hit) - hit, hit)
+        length = np.minimum(high[source], target + 1) - np.maximum(low[source], target)
+        share = length / (high - low)[source] if self.how == "sum" else length
+        inside = (target >= 0) & (target < target_count) & (share > 0)
+        entries = (share[inside], (target[inside], source[inside]))
+        return sparse.csr_array(entries, shape=(target_count, count))
+
+    def _turned(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and weights in a window of another projection: source cells are divided and stand for rectangles."""
         size = window.width * window.height
         total, weight = np.zeros(size), np.zeros(size)
-        for part in self._source_strips(window):
+        for part in self._source_strips(window, math.prod(self._divisions)):
             for rows, columns, value, share in self._pieces(self._raster.read(part), part):
                 row, column = rows - window.row_off, columns - window.col_off
                 here = (row >= 0) & (row < window.height) & (column >= 0) & (column < window.width)
                 target = row[here] * window.width + column[here]
                 total += np.bincount(target, (value * share)[here], size)
                 weight += np.bincount(target, share[here], size)
-        if self.how == "average":
-            total = np.divide(total, weight, out=total, where=weight > 0)
-        return np.where(weight > 0, total, np.nan).reshape(window.height, window.width)
+        return total.reshape(window.height, window.width), weight.reshape(window.height, window.width)
 
     def _nearest(self, window: Window) -> np.ndarray:
         row, column = self._to_source(*centres(window))
@@ -91,11 +127,11 @@ class Resampled:
         )
         return (top, bottom, left, right) if top < bottom and left < right else None
 
-    def _source_strips(self, window: Window) -> Iterator[Window]:
-        """Strips of the source that reach into a window, small enough to be divided at once."""
+    def _source_strips(self, window: Window, divided: int) -> Iterator[Window]:
+        """Strips of the source that reach into a window, of about four million parts of cells."""
         around = self._source_window(window)
         if around is not None:
-            yield from _strips(*around, math.prod(self._divisions))
+            yield from _strips(*around, divided)
 
     def _pieces(self, values: np.ndarray, part: Window) -> Iterator[tuple]:
         """Rows, columns, value and share of a cell's area: what the source cells of a window give to target cells."""
@@ -122,12 +158,11 @@ class Resampled:
         whole = self._source_window(Window(0, 0, self.grid.width, self.grid.height))
         top, bottom, left, right = whole or (0, height, 0, width)
         _, _, *halves = self._to_target(top + nodes_of(bottom - top, 16), left + nodes_of(right - left, 16), (1, 1))
-        turned = 1 if self._straight else 2
         largest = (np.max(half[np.isfinite(half)], initial=0.5) * 2 for half in halves)
-        return tuple(max(turned, math.ceil(size - _LATTICE_ERROR)) for size in largest)
+        return tuple(max(2, math.ceil(size - _LATTICE_ERROR)) for size in largest)
 
     @cached_property
-    def _straight(self) -> bool:
+    def _parallel(self) -> bool:
         return same_crs(self._raster.grid.crs, self.grid.crs)
 
     def _to_target(self, rows: np.ndarray, columns: np.ndarray, divisions: tuple[int, int]) -> tuple[np.ndarray, ...]:
@@ -142,7 +177,7 @@ class Resampled:
     @cached_property
     def _forward(self) -> Callable:
         projection = _projection(self._raster.grid, self.grid)
-        if not self._straight:
+        if not self._parallel:
             projection = _interpolated(projection, self._raster.grid)
         return projection
 

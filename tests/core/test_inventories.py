@@ -94,6 +94,15 @@ def test_structural_similarity_of_one_window_by_hand():
     assert ssim(x, y) == pytest.approx(np.mean(values))
 
 
+def test_structural_similarity_does_not_depend_on_the_rows_at_a_time(monkeypatch):
+    rng = np.random.default_rng(0)
+    one, other = rng.lognormal(0, 2, (2, 40, 30))
+    one[rng.random(one.shape) < 0.2] = np.nan
+    whole = ssim(one, other)
+    monkeypatch.setattr("carbon_spatializer.core.inventories._SSIM_ROWS", 5)
+    assert ssim(one, other) == pytest.approx(whole, rel=1e-12)
+
+
 def test_maps_without_common_cells_or_contrast_have_no_similarity():
     assert np.isnan(ssim(np.full((9, 9), np.nan), np.ones((9, 9))))
     assert np.isnan(ssim(np.arange(81.0).reshape(9, 9), np.ones((9, 9))))

@@ -342,6 +342,11 @@ def test_no_total_is_lost_on_any_covering_grid(size, x, y, seed):
     found = rasters.resampled(raster, target, "sum").read()
     assert np.nansum(found) == pytest.approx(raster.values.sum(), rel=1e-12)
     assert np.nanmin(found) >= 0
+    # Averages of one value are that value, and lie where the sums lie.
+    raster.values = np.full((5, 6), 3.0)
+    average = rasters.resampled(raster, target, "average").read()
+    assert average[np.isfinite(found)] == pytest.approx(3, rel=1e-12)
+    assert np.isfinite(average).sum() == np.isfinite(found).sum()
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
