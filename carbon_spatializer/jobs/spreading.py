@@ -167,6 +167,7 @@ def read_totals(run: Run, source, region_field: str, amount_field: str, unit: st
         region = pd.Series("", index=table.index)
     else:
         layers.require_fields(table.columns, [region_field], "totals_region_field")
+    _refuse_years(table)
     if region.eq("").any() and not region.eq("").all():
         raise InputError(
             "totals",
@@ -179,6 +180,16 @@ def read_totals(run: Run, source, region_field: str, amount_field: str, unit: st
     else:
         rows = _by_column(run, table.drop(columns=region_field, errors="ignore"), region, parts)
     return spreading.tonnes_by_part(rows, parts) * scale
+
+
+def _refuse_years(table: pd.DataFrame) -> None:
+    """Refuse totals of several years, which would be added up."""
+    for name in table:
+        years = layers.keys(table[name]).unique() if name.strip().casefold() == "year" else []
+        if len(years) > 1:
+            raise InputError(
+                "totals", f"they are of several years ({_listed(years)})", "Choose the rows of one year, by a filter"
+            )
 
 
 def parts_of_sectors(source) -> dict[str, str]:

@@ -460,6 +460,12 @@ def test_refuses_totals_without_sectors_and_parts(folder):
     refused(folder, r"totals: it has neither a field 'sector' nor one for a part \(its other fields are coal\)")
 
 
+def test_refuses_totals_of_several_years(folder):
+    rows = [("A", "industry", 5, 2019), ("A", "industry", 6, 2020)]
+    table(folder, rows, ["region", "sector", "gross_t", "year"])
+    refused(folder, r"totals: they are of several years \('2019', '2020'\)")
+
+
 def test_refuses_an_unknown_part(folder):
     pd.DataFrame({"sector": ["steel"], "part": ["moon"]}).to_csv(folder / "parts.csv", index=False)
     refused(folder, "parts_table: the part 'moon' is unknown", parts_table=str(folder / "parts.csv"))
