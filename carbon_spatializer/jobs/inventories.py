@@ -76,6 +76,7 @@ def compare_inventories(
         common = _common_grid(mine, other, grid)
         maps = [_on(run, raster, common, 0.1 + 0.2 * number) for number, raster in enumerate((mine, other))]
         compared = _compared(run, maps, common, regions, name_field)
+        del maps  # a large grid's arrays are not needed twice
         run.progress(0.55, "Comparing")
         figures = compared.figures()
         if land_cover is not None:

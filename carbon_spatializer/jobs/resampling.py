@@ -56,7 +56,7 @@ class Resampled:
         return np.where(weight > 0, total, np.nan)
 
     def _straight(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Sums and weights in a window of the same CRS, where rows and columns are parallel, by products of matrices."""
+        """Sums and weights in a window of the same CRS, where rows and columns are parallel: products of matrices."""
         total, weight = np.zeros((window.height, window.width)), np.zeros((window.height, window.width))
         for part in self._source_strips(window, 1):
             values = self._raster.read(part)
