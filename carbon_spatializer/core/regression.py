@@ -24,6 +24,8 @@ MOST_CLIPPED_PCT = 1.0
 # What is added before logarithms, as a share of the smallest regional density, so that empty cells have one.
 _OFFSET = 0.01
 _SEARCH_FOLDS = 5
+# Hyper-parameters are searched on a sample of so many regions, as kernels grow with the square of their number.
+_MOST_SEARCHED = 400
 _REWEIGHTED = 5
 # Beyond this, the exponential of a prediction is no longer a number; no sane model comes near.
 _LARGEST_EXPONENT = 600.0
@@ -332,7 +334,11 @@ def _search(kind: str, x: np.ndarray, y: np.ndarray, groups, intercept: bool, se
     options = regressors.candidates(kind)
     if len(options) == 1:
         return options[0]
-    folds = list(_folds(np.arange(len(y)) if groups is None else groups, _SEARCH_FOLDS))
+    groups = np.arange(len(y)) if groups is None else groups
+    if len(y) > _MOST_SEARCHED:
+        sample = np.random.default_rng(seed).choice(len(y), _MOST_SEARCHED, replace=False)
+        x, y, groups = x[sample], y[sample], groups[sample]
+    folds = list(_folds(groups, _SEARCH_FOLDS))
     errors = []
     for settings in options:
         error = 0.0
@@ -432,13 +438,21 @@ def cells_r2(cells: Cells, density: np.ndarray, tonnes: np.ndarray) -> float:
 
 
 def cross_validated(
-    kind: str, form: str, regions: Regions, cells: Cells, groups: np.ndarray, **options
+    kind: str,
+    form: str,
+    regions: Regions,
+    cells: Cells,
+    groups: np.ndarray,
+    progress: Callable[..., None] = lambda fraction, text="": None,
+    **options,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predictions by models that saw no region of the block, not even in their search: t of the regions, and t/km2 of
     the cells (negative ones as zero).
     """
     totals, density = np.full(len(regions), np.nan), np.full(len(cells.region), np.nan)
-    for train, held in _folds(groups, len(np.unique(groups))):
+    folds = list(_folds(groups, len(np.unique(groups))))
+    for index, (train, held) in enumerate(folds):
+        progress(index / len(folds))
         model = fit(kind, form, regions.rows(train), groups[train], **options)
         unseen = regions.rows(held)
         totals[held] = unseen.in_tonnes(form, model.predict(unseen.drivers(form).to_numpy(dtype=float)))
@@ -506,9 +520,14 @@ def compare(
     result = []
     todo = [(form, kind) for form in forms for kind in kinds]
     for index, (form, kind) in enumerate(todo):
-        progress(index / len(todo), f"{regressors.KINDS[kind]}, {form}")
+        text = f"{regressors.KINDS[kind]}, {form}"
+
+        def step(fraction, _="", done=index, text=text):
+            progress((done + fraction) / len(todo), text)
+
+        step(0)
         model = fit(kind, form, regions, groups, None, intercept, seed)
-        tested, density = cross_validated(kind, form, regions, cells, groups, intercept=intercept, seed=seed)
+        tested, density = cross_validated(kind, form, regions, cells, groups, step, intercept=intercept, seed=seed)
         if test is not None:
             tested = test.in_tonnes(form, model.predict(test.drivers(form).to_numpy(dtype=float)))
         bounds = {

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from ..core.errors import InputError
 from . import rasters
 from .checks import one_of
-from .rasters import Grid
+from .grids import Grid
 from .run import Run
 
 MISSING = ("skip", "zero")

@@ -6,8 +6,10 @@ import re
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import rasterio
+from affine import Affine
 from rasterio.transform import from_origin
 from shapely import box
 
@@ -183,7 +185,7 @@ def test_drivers_in_other_crs_keep_their_totals(folder):
     with rasterio.open(folder / "people.tif") as file:
         people = file.read(1).sum()
     # The same people on a grid of 0.01 degrees around.
-    grid = rasters.Grid(rasters.pyproj.CRS(4326), rasters.Affine(0.01, 0, 116.9, 0, -0.01, 31.8), 70, 60)
+    grid = rasters.Grid(pyproj.CRS(4326), Affine(0.01, 0, 116.9, 0, -0.01, 31.8), 70, 60)
     with rasters.open_band(str(folder / "people.tif"), "input") as raster:
         in_degrees = rasters.resampled(raster, grid, "sum").read()
     write(folder / "people.tif", in_degrees, size=0.01, crs="EPSG:4326", west=116.9, north=31.8)
