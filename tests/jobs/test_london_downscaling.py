@@ -3,7 +3,16 @@
 
 Drivers are made of the small areas' persons and meters and of the major roads, on cells of 1 km. The truth of a small
 area is its metered kWh times its borough's implied factor (published CO2 over summed kWh). The network is trained
-shortly here. What the whole training reaches is told in the tests where the short one differs.
+shortly here; trained to its end, with all regressions compared, R2 is
+
+                            electricity             gas
+                            areas   cells of 500 m  areas   cells of 500 m
+    1 km, equal parts       -1.174  0.793           -2.604  0.788
+    bicubic                 -1.008  0.818           -2.298  0.818
+    super-resolution        -1.007  0.818           -2.293  0.818
+    drivers of 500 m        -0.379  0.861           -1.508  0.878
+    weights: persons         0.435                  -0.216
+    weights: meters          0.620                   0.443
 """
 
 import geopandas as gpd
@@ -125,13 +134,24 @@ class London:
         truth = self.truth[carrier].dropna()
         return r2(found[truth.index], truth)
 
+    def score_cells(self, carrier, file):
+        """R2 of a raster of 500 m against the truth spread evenly over each small area, on cells that have some."""
+        grid = self.grid(500)
+        [window] = grid.windows()
+        area, place, fraction = rasters.fractions(self.areas.reset_index(), grid, window)
+        per_cell = (self.truth[carrier].fillna(0) / self.areas.area).to_numpy() * 500**2
+        truth = np.bincount(place, per_cell[area] * fraction, grid.width * grid.height).reshape(grid.shape)
+        with rasterio.open(file) as dataset:
+            found = np.nan_to_num(dataset.read(1))
+        return r2(found[truth > 0], truth[truth > 0])
+
 
 @pytest.fixture(scope="module")
 def scores(data, tmp_path_factory):
-    """R2 per carrier and way; the chain's own results per carrier."""
+    """R2 on the small areas and on cells of 500 m per carrier and way; the chain's own results per carrier."""
     folder = tmp_path_factory.mktemp("london")
     london = London(data, folder)
-    found, results = {}, {}
+    found, cells, results = {}, {}, {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast, "ITERATIONS", 60)
         for carrier in CARRIERS:
@@ -166,19 +186,25 @@ def scores(data, tmp_path_factory):
             }
             for way, weights in ways.items():
                 found[carrier, way] = london.score(carrier, weights)
+            cells[carrier, "500 m, ZSSR"] = london.score_cells(carrier, files["output"])
             for way, values in (("500 m, equal parts", equal), ("500 m, bicubic", bicubic)):
-                file = save(values, fine, folder / "fine.tif")
-                found[carrier, way] = london.score(carrier, london.corrected(carrier, file))
+                file = london.corrected(carrier, save(values, fine, folder / "fine.tif"))
+                found[carrier, way], cells[carrier, way] = (
+                    london.score(carrier, file),
+                    london.score_cells(carrier, file),
+                )
             finer = london.drivers(carrier, 500)
             do(spatialize_coarse, model=str(folder / "model.json"), total_drivers=finer, output=raw)
-            found[carrier, "500 m, drivers of 500 m"] = london.score(carrier, london.corrected(carrier, raw))
-    print("\n", pd.Series(found).unstack(0).to_string(float_format="{:.3f}".format))
-    return found, results
+            file, way = london.corrected(carrier, raw), "500 m, drivers of 500 m"
+            found[carrier, way], cells[carrier, way] = london.score(carrier, file), london.score_cells(carrier, file)
+    table = pd.DataFrame({"areas": found, "cells": cells}).unstack(0)
+    print("\n", table.to_string(float_format="{:.3f}".format))
+    return found, cells, results
 
 
 def test_weights_of_the_small_areas_reach_their_known_scores(scores):
     """The baselines of this data set, so that the truth is the one that others have used."""
-    found, _ = scores
+    found, _, _ = scores
     assert found["electricity", "persons"] == pytest.approx(0.435, abs=0.001)
     assert found["electricity", "meters"] == pytest.approx(0.620, abs=0.001)
     assert found["gas", "persons"] == pytest.approx(-0.216, abs=0.001)
@@ -187,20 +213,27 @@ def test_weights_of_the_small_areas_reach_their_known_scores(scores):
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_super_resolution_helps_over_equal_parts_only(scores, carrier):
-    """It beats the 1 km map and equal parts, and interpolation does nearly as well; drivers of 500 m do far better."""
-    found, results = scores
-    ways = ("1 km", "500 m, equal parts", "500 m, bicubic", "500 m, ZSSR", "500 m, drivers of 500 m")
-    kilometre, equal, bicubic, zssr, finer = (found[carrier, way] for way in ways)
-    assert zssr > max(kilometre, equal)
-    assert zssr == pytest.approx(bicubic, abs=0.15)
-    assert finer > zssr + 0.3
-    assert "gains NOTHING" in results[carrier]["summary"] or results[carrier]["rmse_saved_pct_over_bicubic"] > 1
+    """It beats the 1 km map and equal parts, and bicubic interpolation does as well; drivers of 500 m do far better.
+
+    The held-out test of the tool says so without knowing the truth.
+    """
+    found, cells, results = scores
+    equal, bicubic, zssr, finer = (
+        (found[carrier, f"500 m, {way}"], cells[carrier, f"500 m, {way}"])
+        for way in ("equal parts", "bicubic", "ZSSR", "drivers of 500 m")
+    )
+    assert zssr[0] > max(found[carrier, "1 km"], equal[0])
+    assert zssr[1] > equal[1] + 0.02
+    assert zssr == pytest.approx(bicubic, abs=0.05)
+    assert finer[0] > zssr[0] + 0.3
+    assert finer[1] > zssr[1] + 0.03
+    assert "gains NOTHING" in results[carrier]["summary"]
 
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_no_raster_of_500_m_replaces_weights_of_the_small_areas(scores, carrier):
-    """Half of them are smaller than a cell of 500 m, and they were drawn to hold about equally many people: whoever
-    knows their persons or meters shares out a borough better than any map of cells."""
-    found, _ = scores
+    """Three in five of them are smaller than a cell of 500 m, and they were drawn to hold about equally many people:
+    whoever knows their persons or meters shares out a borough better than any map of cells."""
+    found, _, _ = scores
     assert found[carrier, "500 m, ZSSR"] < found[carrier, "persons"] < found[carrier, "meters"]
     assert found[carrier, "500 m, ZSSR"] > found[carrier, "area of the small areas"]

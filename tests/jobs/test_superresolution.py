@@ -31,6 +31,7 @@ def emissions(height=70, width=90, seed=0):
     rng = np.random.default_rng(seed)
     row, column = np.mgrid[:height, :width]
     values = 50 * np.exp(-((row - 30) ** 2 + (column - 35) ** 2) / 200) * rng.gamma(2, 0.5, (height, width))
+    values[values < 1e-6] = 0
     values[rng.integers(0, height, 8), rng.integers(0, width, 8)] += 500
     values[:, width - 12 :] = 0
     values[5:12, 8:20] = np.nan
