@@ -22,6 +22,8 @@ GRIDS = ("coarser", "input", "inventory")
 _WHOLE = "common ground"
 # Cells of the common grid that both maps cover by at least this part are compared.
 _COVERED = 0.5
+# Ratio of the two totals beyond which their units hardly agree.
+_PLAUSIBLE = 10
 _BUILT_UP = "built-up"
 
 
@@ -79,6 +81,7 @@ def compare_inventories(
         del maps  # a large grid's arrays are not needed twice
         run.progress(0.55, "Comparing")
         figures = compared.figures()
+        _warn_of_units(run, figures.iloc[-1])
         if land_cover is not None:
             shares = _built_up(run, mine, other, land_cover, classes, compared, stack)
             figures = figures.merge(shares, how="left", on="region")
@@ -258,6 +261,12 @@ def _compared(run: Run, maps, common: rasters.Grid, source, name_field) -> Compa
         run.info(f"{name} has {max(left_out, 0):,.2f} t more on the common grid, beyond the ground that is compared.")
     region = np.where(compared, region, -1)
     return Compared(common, *densities, np.where(compared, ground, 0.0), region, names)
+
+
+def _warn_of_units(run: Run, row: pd.Series) -> None:
+    ratio = row["input_t"] / row["inventory_t"] if row["inventory_t"] else np.inf
+    if not 1 / _PLAUSIBLE < ratio < _PLAUSIBLE:
+        run.warning(f"The input holds {ratio:,.3g} times as much as the inventory: check the units of both.")
 
 
 def _built_up(run: Run, mine, other, land_cover, classes, compared: Compared, stack: ExitStack) -> pd.DataFrame:

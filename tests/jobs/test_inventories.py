@@ -126,6 +126,15 @@ def test_a_part_of_the_months_is_warned_of(folder):
     assert table["inventory_t"].iloc[0] == pytest.approx(12 * field(seed=1).sum())
 
 
+def test_units_that_hardly_agree_are_warned_of(folder):
+    assert "times as much as the inventory: check the units" in compared(folder, mass_unit="kg")[2]
+    assert "check the units" not in compared(folder)[2]
+
+
+def test_a_layer_of_a_netcdf_file_is_no_missing_file(folder):
+    refused(folder, "inventory: .* cannot be read as a raster", inventory=['NETCDF:"nowhere.nc":emi_co2'])
+
+
 def test_sectors_are_added(folder):
     table, _, _ = compared(folder, ("other.tif", "map.tif"), several="parts")
     assert table["inventory_t"].iloc[0] == pytest.approx(field().sum() + field(seed=1).sum())
