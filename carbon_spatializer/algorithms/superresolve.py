@@ -43,7 +43,7 @@ exactly</b>: its parts sum to it (totals) or average to it (densities). No value
 The raster is aggregated, the network learns to undo that, and is then applied to the raster itself. Values are
 learned as log(1 + value / scale), the mean of eight flips and rotations is taken, and each coarse cell is scaled to its
 value. <b>fast</b> works on the coarse grid and shares each cell among its parts; <b>paper</b> is the published network
-(8 layers of 64 channels, learning rate falling when the loss does) and takes about ten times as long. The time of
+(8 layers of 64 channels, learning rate lowered when the loss stalls) and takes several times as long. The time of
 training does not depend on the size of the raster; prediction runs by tiles on all processors, so that a raster may be
 larger than memory.
 <h3>What to trust</h3>
