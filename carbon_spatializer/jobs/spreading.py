@@ -17,7 +17,7 @@ from ..core.breaks import readable_breaks
 from ..core.errors import InputError
 from ..core.landuse import PARTS, overlapping_pairs
 from ..core.ledger import sentence
-from . import layers, rasters
+from . import checks, layers, rasters
 from .landuse import CACHE_MB
 from .run import Run
 
@@ -99,7 +99,13 @@ def spread_over_land_use(
     ledger : path of the ledger: region, part, tonnes in, allocated, by fallback, unallocated, land and basis.
     """
     run.progress(0.0, "Reading")
-    _check_choices(weight_quantity, weighted_parts, fallbacks)
+    checks.one_of(weight_quantity, QUANTITIES, "weight_quantity")
+    for chosen, known, parameter in (
+        (weighted_parts, PARTS, "weighted_parts"),
+        (fallbacks, spreading.FALLBACKS, "fallbacks"),
+    ):
+        for one in chosen:
+            checks.one_of(one, known, parameter)
     everywhere = layers.read_layer(districts, "districts", run, "polygon", exact=districts_output is not None)
     table = read_totals(run, totals, totals_region_field, totals_field, totals_unit, parts_table)
     if not table.to_numpy().any():
@@ -125,7 +131,7 @@ def spread_over_land_use(
         of_units = by_district.per_region(chosen.of_district, len(chosen.names))
         _check_ground(run, tiles, chosen, by_district, of_units)
         plan = spreading.plan(chosen.tonnes, of_units, weighted_parts, fallbacks)
-        _tell(run, chosen, of_units, plan, weighted_parts, tiles)
+        _tell(run, chosen, plan, weighted_parts, tiles)
         sums, samples = _write(run, tiles, plan, chosen, staged)
     allocated = np.array([np.bincount(chosen.of_district, row, len(chosen.names)) for row in sums])
     closed = spreading.balance(chosen.names, chosen.tonnes, allocated, of_units, plan)
@@ -311,17 +317,6 @@ def _units(
     return _Units(districts, spreading.share_out(tonnes, weight, number), np.arange(len(frame)), districts)
 
 
-def _check_choices(weight_quantity: str, weighted_parts, fallbacks) -> None:
-    for parameter, chosen, allowed in (
-        ("weight_quantity", [weight_quantity], QUANTITIES),
-        ("weighted_parts", weighted_parts, PARTS),
-        ("fallbacks", fallbacks, spreading.FALLBACKS),
-    ):
-        for value in chosen:
-            if value not in allowed:
-                raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(allowed)}")
-
-
 # Land -----------------------------------------------------------------------------------------------------------------
 
 
@@ -475,7 +470,7 @@ def _check_ground(
         )
 
 
-def _tell(run: Run, chosen: _Units, land: spreading.Land, plan: spreading.Plan, weighted_parts, tiles: _Tiles) -> None:
+def _tell(run: Run, chosen: _Units, plan: spreading.Plan, weighted_parts, tiles: _Tiles) -> None:
     """Warn of fallbacks, of tonnes left over and of weights that could not be used."""
     negative, unknown = tiles.odd_weights
     if negative:
