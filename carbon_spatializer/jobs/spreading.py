@@ -95,7 +95,7 @@ def spread_over_land_use(
     industry, city, agriculture, rural : rasters of the parts, t per cell.
     industry_intensity, city_intensity, agriculture_intensity, rural_intensity : rasters of the parts, t per ha.
     districts_output : the districts with the tonnes that their cells hold: a field ``<part>_t`` and ``<part>_ha`` per
-        part, gross_t, area_m2 and intensity_t_ha.
+        part, gross_t, fallback_t (of it without land of its own), area_m2 and intensity_t_ha.
     ledger : path of the ledger: region, part, tonnes in, allocated, by fallback, unallocated, land and basis.
     """
     run.progress(0.0, "Reading")
@@ -137,7 +137,8 @@ def spread_over_land_use(
     closed = spreading.balance(chosen.names, chosen.tonnes, allocated, of_units, plan)
     styles = {name: _style(samples[name], raster.per_hectare) for name, raster in staged.items()}
     if districts_output:
-        made = _columns(sums, by_district).set_index(np.flatnonzero(known)).reindex(everywhere.index)
+        by_fallback = np.isin(plan.basis, spreading.FALLBACKS)[:, chosen.of_district]
+        made = _columns(sums, by_district, by_fallback).set_index(np.flatnonzero(known)).reindex(everywhere.index)
         made = layers.with_columns(everywhere, dict(made), "districts", run)
         layers.write_layer(made, run.stage(districts_output, "districts_output"))
         styles["districts_output"] = _district_style(made["gross_t"])
@@ -568,10 +569,11 @@ def _sample(values: np.ndarray) -> np.ndarray:
     return positive[:: max(1, len(positive) // _SAMPLE)].copy()  # a view would keep all of them
 
 
-def _columns(sums: np.ndarray, land: spreading.Land) -> pd.DataFrame:
-    """What the districts' cells hold: tonnes and hectares of each part, and all."""
+def _columns(sums: np.ndarray, land: spreading.Land, by_fallback: np.ndarray) -> pd.DataFrame:
+    """What the districts' cells hold: tonnes and hectares of each part, and all; ``by_fallback`` (parts, districts)."""
     columns = {f"{part}_t": row for part, row in zip(PARTS, sums)}
     columns["gross_t"] = sums.sum(axis=0)
+    columns["fallback_t"] = (sums * by_fallback).sum(axis=0)
     columns |= {f"{part}_ha": row / _PER_HECTARE for part, row in zip(PARTS, land.area)}
     columns["area_m2"] = land.ground
     columns["intensity_t_ha"] = columns["gross_t"] / np.where(land.ground > 0, land.ground, np.nan) * _PER_HECTARE

@@ -147,6 +147,7 @@ def test_districts_tell_what_their_cells_hold(folder):
     made = gpd.read_file(folder / "made.gpkg").set_index("district")
     assert made["gross_t"].to_dict() == pytest.approx({"A": 40, "B": 16})
     assert made.loc["B", ["industry_t", "city_t", "agriculture_t", "rural_t"]].tolist() == pytest.approx([0, 0, 4, 12])
+    assert made["fallback_t"].to_dict() == pytest.approx({"A": 0, "B": 12})
     assert made["city_ha"].to_dict() == pytest.approx({"A": 1.5 * 0.09, "B": 2 * 0.09}, rel=1e-3)
     assert made["area_m2"].to_numpy() == pytest.approx([7200, 7200], rel=1e-3)
     assert made.loc["A", "intensity_t_ha"] == pytest.approx(40 / 0.72, rel=1e-3)
