@@ -26,6 +26,8 @@ OUTPUT = PROJECT / "bench-output"
 TREES = ("random_forest", "gradient_boosting")
 # Aims for the default choice: error of the built-up share, and the share of countries that must reach it.
 MOST_ERROR, LEAST_REACHED = 0.05, 0.85
+# Above it the coarse map comes with a warning.
+MANY_NEGATIVE_PCT = 50
 
 
 def main() -> int:
@@ -46,12 +48,13 @@ def main() -> int:
     print(
         f"\nChosen by the cells: within {MOST_ERROR} of the true share in {reached:.0%} of the countries, "
         f"{chosen['negative_pct'].max():.2f} % negative cells at most. "
-        f"RBF on sums: refused in {on_sums['refused'].mean():.0%}."
+        f"RBF on sums: refused as constant in {on_sums['refused'].mean():.0%}, else warned of as mostly negative."
     )
     OUTPUT.mkdir(exist_ok=True)
     (OUTPUT / "regression.json").write_text(frame.to_json(orient="records", indent=1), encoding="utf-8")
     draw(frame)
-    good = reached >= LEAST_REACHED and chosen["negative_pct"].max() <= 1 and on_sums["refused"].all()
+    told = (on_sums["refused"] > 0) | (on_sums["negative_pct"] > MANY_NEGATIVE_PCT)
+    good = reached >= LEAST_REACHED and chosen["negative_pct"].max() == 0 and told.all()
     print(json.dumps({"aims reached": bool(good)}))
     return 0 if good else 1
 
@@ -104,7 +107,7 @@ def draw(frame: pd.DataFrame) -> None:
     axes.set_yticks(range(len(groups)), [" · ".join(filter(None, (model, form))) for form, model in groups])
     axes.invert_yaxis()
     axes.set_xlabel("error of the share of emissions on built-up cells (truth about 0.87)")
-    axes.set_title("Regressions of provincial totals on the cells of synthetic countries")
+    figure.suptitle("Regressions of provincial totals on the cells of synthetic countries", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(OUTPUT / "regression.png", dpi=150)
 

@@ -6,7 +6,7 @@ seen, and on the cells, whose predictions must add up to the regions' totals aga
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -122,7 +122,6 @@ class Model:
     smearing: float
     low: np.ndarray  # smallest and largest standardised feature of the training regions
     high: np.ndarray
-    about: dict = field(default_factory=dict)  # what the job wants to keep with it
 
     def predict(self, values: np.ndarray) -> np.ndarray:
         """Emissions for driver values, shape (n, drivers) -> (n,); nan where a driver is; may be negative."""

@@ -101,7 +101,7 @@ def compare_regressions(
     options = {"grid": grid, "missing": missing}
     with open_drivers(run, drivers, total_drivers, within=frame, **options) as opened:
         every, cells = _summarise(run, frame, tonnes, opened, seed, run.part(0.02, 0.35))
-        common, about = opened.grid, _about(opened, missing, total_field)
+        common = opened.grid
     has_cells = every.area_km2 > 0
     _warn_of_left_out(run, names, has_cells, np.isfinite(tonnes))
     _warn_of_gaps(run, names, every.area_km2 / (layers.areas(frame) / 1e6))
@@ -145,7 +145,8 @@ def compare_regressions(
     pearson = pd.concat([regression.correlations(known, form) for form in forms], ignore_index=True)
     _log(run, compared, pearson, best)
     run.progress(0.9, "Writing the model")
-    about |= {"regions": len(known), "scores": best.row, "cell": list(common.cell), "crs": common.crs.to_string()}
+    about = {"missing": missing, "total_field": total_field, "regions": len(known), "scores": best.row}
+    about |= {"cell": list(common.cell), "crs": common.crs.to_string()}
     _write_model(best.model, about, run.stage(model, "model"))
     result = _with_predictions(run, frame, every, best, test_rows, test)
     if output:
@@ -186,10 +187,10 @@ def spatialize_coarse(
     grid : raster whose grid is taken; None takes that of the driver with the largest cells.
     output : raster of emissions in t CO2e per cell, not yet corrected to any total; negative predictions are zero.
     """
-    fitted, about = read_model(model)
+    fitted, missing, from_cells = read_model(model)
     run.progress(0.0, "Opening the drivers")
     frame = layers.read_layer(regions, "regions", run, kind="polygon", columns=[]) if regions else None
-    with open_drivers(run, drivers, total_drivers, grid, about.get("missing", "skip"), frame) as opened:
+    with open_drivers(run, drivers, total_drivers, grid, missing, frame) as opened:
         opened = opened.in_order(fitted.names, fitted.totals, run)
         within = None if frame is None else rasters.on_grid(frame, opened.grid, "regions")
         path = run.stage(output, "output")
@@ -210,6 +211,11 @@ def spatialize_coarse(
         )
     if seen.clipped_pct > _MANY_PCT:
         run.warning(f"{seen.clipped_pct:.1f} % of the cells would be negative and are set to zero.")
+    if not from_cells > 0:
+        run.warning(
+            "In the comparison, the cells of this model did not add up to the regions (its R2 from cells is not above "
+            "zero): do not trust the map. Compare again and choose by the cells."
+        )
     return {
         "summary": summary,
         "styles": {"output": seen.style()},
@@ -237,12 +243,16 @@ def _without_nan(value):
     return value
 
 
-def read_model(path) -> tuple[regression.Model, dict]:
-    """A model file: the model, and what was written about it."""
+def read_model(path) -> tuple[regression.Model, str, float]:
+    """A model file: the model, what its cells without data are (``skip`` or ``zero``), and its R2 from cells."""
     path, _, _ = layers.locate(path, "model")
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        state, about = content["model"], content["about"]
+        state, missing, from_cells = (
+            content["model"],
+            content["about"]["missing"],
+            content["about"]["scores"]["cells_r2"],
+        )
         newer = content["format"] > _MODEL_FORMAT
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
@@ -250,7 +260,7 @@ def read_model(path) -> tuple[regression.Model, dict]:
         ) from None
     if newer:
         raise InputError("model", f"'{path}' was written by a newer version", "Update the plugin")
-    return regression.Model.from_state(state), about
+    return regression.Model.from_state(state), missing, float("nan") if from_cells is None else from_cells
 
 
 # Regions --------------------------------------------------------------------------------------------------------------
@@ -274,10 +284,6 @@ def _names(frame: pd.DataFrame, name_field: str | None) -> np.ndarray:
         return np.arange(1, len(frame) + 1).astype(str)
     layers.require_fields(frame.columns, [name_field], "name_field")
     return layers.keys(frame[name_field]).to_numpy()
-
-
-def _about(opened: Drivers, missing: str, total_field: str) -> dict:
-    return {"missing": missing, "drivers": opened.names, "total_field": total_field}
 
 
 def _summarise(

@@ -202,8 +202,10 @@ def test_a_raster_that_says_that_it_holds_totals_is_one(folder):
     both = [str(folder / "light.tif"), str(folder / "people.tif")]
     _, _, said = compare(folder, drivers=both, total_drivers=None)
     assert "'people' says that it holds totals per cell" in said
-    model, _ = read_model(folder / "model.json")
+    model, missing, from_cells = read_model(folder / "model.json")
     assert model.totals == [False, True]
+    assert missing == "skip"
+    assert from_cells > 0.9
 
 
 # The comparison -------------------------------------------------------------------------------------------------------
@@ -398,6 +400,7 @@ def test_many_negative_cells_are_told(folder):
     assert result["clipped_pct"] > 90
     assert (cells >= 0).all()
     assert "would be negative and are set to zero" in said
+    assert "did not add up to the regions" in said
     assert "the map extrapolates" in said
 
 
@@ -526,13 +529,15 @@ def test_a_hold_out_of_nothing_or_of_all_is_refused(folder):
     [
         ("", "holds no regression model"),
         ("[1, 2]", "holds no regression model"),
-        ('{"format": 1, "about": {}, "model": {"kind": "linear"}}', "the file holds no regression model"),
-        ('{"format": 2, "about": {}, "model": {}}', "was written by a newer version"),
+        ('{"format": 1, "about": {}, "model": {"kind": "linear"}}', "holds no regression model"),
+        ('{"format": 1, "about": ABOUT, "model": {"kind": "linear"}}', "the file holds no regression model"),
+        ('{"format": 2, "about": ABOUT, "model": {}}', "was written by a newer version"),
         ("\x80\x04\x95pickle", "holds no regression model"),
     ],
 )
 def test_bad_models_are_refused(folder, content, message):
-    (folder / "model.json").write_text(content, encoding="utf-8")
+    about = '{"missing": "skip", "scores": {"cells_r2": 0.9}}'
+    (folder / "model.json").write_text(content.replace("ABOUT", about), encoding="utf-8")
     refused(folder, message)
 
 
