@@ -37,7 +37,8 @@ that name no region are those of all districts together. Weights such as populat
 <h3>What comes out</h3>
 Rasters of the sum and of each part, as t per cell and as t per ha of the whole cell, on the grid of the emission land:
 0 where a district emits nothing, no data outside. The districts with what their cells hold (<b>industry_t</b> ...,
-<b>gross_t</b>, <b>fallback_t</b>, <b>industry_ha</b> ..., <b>area_m2</b>, <b>intensity_t_ha</b>), and a ledger of every district and part.
+<b>gross_t</b>, <b>fallback_t</b>, <b>industry_ha</b> ..., <b>area_m2</b>, <b>intensity_t_ha</b>), and a ledger
+of every district and part.
 <h3>Method</h3>
 e(cell) = CE / A · a: the part's tonnes in the district, over the area of its land there, times the cell's share of that
 land. Areas are those of the ellipsoid, so that grids in degrees or Web Mercator give true t per ha. A cell belongs to
