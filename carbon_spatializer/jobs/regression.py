@@ -104,7 +104,7 @@ def compare_regressions(
         common = opened.grid
     has_cells = every.area_km2 > 0
     _warn_of_left_out(run, names, has_cells, np.isfinite(tonnes))
-    _warn_of_gaps(run, names, every.area_km2 / (layers.areas(frame) / 1e6))
+    _warn_of_gaps(run, names, np.where(np.isfinite(tonnes), every.area_km2 / (layers.areas(frame) / 1e6), np.nan))
     learns = has_cells & np.isfinite(tonnes)
     test, test_rows = None, np.flatnonzero(learns)
     if test_field:
