@@ -18,6 +18,25 @@ UNIT = "t CO2/km²"
 _PANEL_CELLS = 600
 _CLOSE_UPS = 4
 _CURVE_POINTS = 1001
+_HEADINGS = {
+    "region": "place",
+    "input_t": "map, t CO2",
+    "inventory_t": "inventory, t CO2",
+    "bias": "bias, t/km²",
+    "bias_pct": "bias, %",
+    "rmse": "RMSE, t/km²",
+    "nrmse": "RMSE / mean",
+    "r_log": "r of logs",
+    "ssim": "SSIM",
+    "gini_input": "Gini, map",
+    "gini_inventory": "Gini, inventory",
+    "top10_input_pct": "densest 10 %, map, %",
+    "top10_inventory_pct": "densest 10 %, inventory, %",
+    "built_up_input_pct": "built-up, map, %",
+    "built_up_inventory_pct": "built-up, inventory, %",
+}
+_FORMATS = {"cells": "{:,.0f}", "map, t CO2": "{:,.0f}", "inventory, t CO2": "{:,.0f}", "bias, %": "{:+.2f}"}
+_SECOND_TABLE = ("SSIM", "Gini", "densest", "built-up")
 
 
 def comparison(compared, figures: pd.DataFrame, summary: str, maps: tuple) -> str:
@@ -39,21 +58,21 @@ def comparison(compared, figures: pd.DataFrame, summary: str, maps: tuple) -> st
                 "An inventory is itself an estimate: agreement is no proof, and difference no error.",
             ],
         ),
-        ("Figures", _figure_table(figures)),
+        ("Figures", _figure_tables(figures)),
         ("Side by side", _side_by_side(compared, maps)),
         ("Cell by cell, and concentration", _charts(compared, [raster.name for raster in maps])),
     ]
     return page(f"{maps[0].name} against {maps[1].name}", sections)
 
 
-def _figure_table(figures: pd.DataFrame):
-    """Figures as rows, regions as columns where they are few; else regions as rows."""
-    formats = dict.fromkeys(("cells", "input_t", "inventory_t"), "{:,.0f}")
-    if len(figures) > 1:
-        return html_table(figures, {name: formats.get(name, "{:.4g}") for name in figures})
-    row = figures.iloc[0].drop("region")
-    values = [formats.get(name, "{:.4g}").format(value) for name, value in row.items()]
-    return html_table(pd.DataFrame({"figure": row.index, "value": values}))
+def _figure_tables(figures: pd.DataFrame) -> list:
+    """Totals and errors, and structure and concentration; places as rows."""
+    shown = figures.rename(columns=_HEADINGS)
+    formats = {heading: pattern for heading, pattern in _FORMATS.items() if heading in shown}
+    later = [heading for heading in shown if heading.startswith(_SECOND_TABLE)]
+    first = shown.drop(columns=later)
+    second = shown[["place", *later]]
+    return [html_table(table, {name: formats.get(name, "{:.4g}") for name in table}) for table in (first, second)]
 
 
 def _side_by_side(compared, maps: tuple) -> Figure:
