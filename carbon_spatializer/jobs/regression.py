@@ -232,7 +232,7 @@ def spatialize_coarse(
 
 def _write_model(fitted: regression.Model, about: dict, path: Path) -> None:
     content = {"file": "regression model", "format": _MODEL_FORMAT, "about": about, "model": fitted.state()}
-    path.write_text(json.dumps(_without_nan(content), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    path.write_text(json.dumps(_without_nan(content), ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def _without_nan(value):
