@@ -41,11 +41,11 @@ A raster whose cells are 2, 4 or 8 times smaller, in the same unit. <b>Every cel
 exactly</b>: its parts sum to it (totals) or average to it (densities). No value is negative.
 <h3>Method</h3>
 The raster is aggregated, the network learns to undo that, and is then applied to the raster itself. Values are
-learned as log(1 + value / scale), the mean of eight flips and rotations is taken, and each coarse cell is scaled to its
-value. <b>fast</b> works on the coarse grid and shares each cell among its parts; <b>paper</b> is the published network
-(8 layers of 64 channels, learning rate lowered when the loss stalls) and takes several times as long. The time of
-training does not depend on the size of the raster; prediction runs by tiles on all processors, so that a raster may be
-larger than memory.
+learned as log(1 + value / scale), eight flips and rotations are combined, and each coarse cell is scaled to its value.
+<b>fast</b> works on the coarse grid and shares each cell among its parts; it departs from cubic interpolation only as
+far as parts of the raster that a network has not seen bear it out. <b>paper</b> is the published network (8 layers of
+64 channels, learning rate lowered when the loss stalls) and takes several times as long. The time of training does not
+depend on the size of the raster; prediction runs by tiles on all processors, so that rasters may exceed memory.
 <h3>What to trust</h3>
 About a tenth of the blocks is held out of the training, aggregated and predicted back: the log states the gain over
 bicubic interpolation and over equal sharing, and says so plainly when there is none. The network adds the texture that
