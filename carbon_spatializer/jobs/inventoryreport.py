@@ -52,7 +52,7 @@ def comparison(compared, figures: pd.DataFrame, summary: str, maps: tuple) -> st
                 "Both maps are brought to t CO2 per year and to the common grid, where each cell gives its total to "
                 "the cells that it lies in by area. Errors are of densities in t CO2 per km2 of the ground that both "
                 "maps cover.",
-                "Bias and RMSE are input minus inventory; r is Pearson's, r_log that of log(1 + x / mean). SSIM "
+                "Bias and RMSE are input minus inventory; r is Pearson's, r of logs that of log(1 + x / mean). SSIM "
                 "compares structure in windows of 7 x 7 cells of log(1 + x), 1 being equal.",
                 "The Gini coefficient and the share of the densest 10 % of the ground tell how concentrated a map is. "
                 "An inventory is itself an estimate: agreement is no proof, and difference no error.",

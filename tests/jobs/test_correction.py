@@ -1,5 +1,9 @@
 """Rasters corrected to the totals of regions, files in and files out."""
 
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -8,6 +12,8 @@ import pytest
 import rasterio
 from affine import Affine
 from exactextract import exact_extract
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shapely import box
 
 from carbon_spatializer.core.errors import InputError
@@ -185,6 +191,36 @@ def test_windows_give_what_the_whole_gives(folder, monkeypatch):
     assert by_window[:20].sum() == pytest.approx(7e8, rel=1e-9)
     assert by_window[20:, :13].sum() == pytest.approx(3, rel=1e-9)
     assert table["relative_error"].abs().max() <= 1e-9
+
+
+@given(
+    st.integers(0, 10_000),
+    # Cuts beside the centres of cells, as a centre on a border may go either way.
+    st.lists(st.integers(3, 96).map(lambda tenths: tenths / 10 + 0.03), min_size=1, max_size=5, unique=True),
+    st.sampled_from(["centre", "parts"]),
+    st.sampled_from([CRS, "EPSG:4326", "EPSG:3857"]),
+)
+@settings(deadline=None, max_examples=12)
+def test_every_region_is_exact(seed, cuts, borders, crs):
+    """Strips of any width over 10 x 10 cells, in any CRS; each cell's centre found again by another library."""
+    rng = np.random.default_rng(seed)
+    edges = [0, *sorted(cuts), 10]
+    frame = regions(*((w, 10, e, 0) for w, e in pairwise(edges)), co2=rng.lognormal(0, 5, len(edges) - 1))
+    weights = rng.lognormal(0, 3, (10, 10)) * (rng.random((10, 10)) > 0.3)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_raster(folder / "weights.tif", weights)
+        frame.to_crs(crs).to_file(folder / "regions.gpkg")
+        cells, table, result, _ = corrected(folder, name_field=None, borders=borders, zero_weights="leave")
+    left = table["unallocated_t"].sum()
+    assert cells.sum() + left == pytest.approx(frame["co2"].sum(), rel=1e-9)
+    assert result["relative_error"] <= 1e-9
+    assert cells.min() >= 0
+    if borders == "centre" and crs == CRS:
+        centres = gpd.GeoSeries.from_xy(WEST + 500 + np.arange(10) * 1e3, np.full(10, NORTH - 500), crs=CRS)
+        column = [int(np.flatnonzero(frame.contains(point))[0]) for point in centres]
+        sums = np.bincount(column, cells.sum(axis=0), len(frame))
+        assert sums == pytest.approx(table["allocated_t"].to_numpy(), rel=1e-9)
 
 
 def test_chinese_provinces_are_exact(data, tmp_path):
