@@ -27,7 +27,8 @@ Only the number of parcels and a seed; the same numbers give the same city.
 <li><b>Parcels</b>: polygons that tile the city, with parcel_id, land_type (the 18 land types of the Suzhou rules),
 region, township, floors and floor_m2 (floor area, m2).</li>
 <li><b>Points of interest</b>: name (Chinese and English, invented), category (mining, manufacturing, utility,
-commercial service, public service, transport facility, residential community) and employees.</li>
+commercial service, public service, transport facility, residential community), industry (its division of GB/T
+4754-2017 in manufacturing, else NM: the truth to try the classification of names on) and employees.</li>
 <li><b>Roads and other lines</b>: name and type (motorway, trunk, primary, secondary, tertiary, residential, railway,
 waterway, runway).</li>
 <li><b>Townships</b>: township, region, gdp (10^4 yuan) and population (persons).</li>
@@ -109,7 +110,12 @@ lies in EPSG:32651 near 31.3 N 120.6 E."""
         source = QgsProcessing.SourceType
         for name, title, kind, help_text in (
             (self.PARCELS, "Parcels", source.TypeVectorPolygon, "Polygons with their land type."),
-            (self.POIS, "Points of interest", source.TypeVectorPoint, "Points with name, category and employees."),
+            (
+                self.POIS,
+                "Points of interest",
+                source.TypeVectorPoint,
+                "Points with name, category, industry, employees.",
+            ),
             (self.ROADS, "Roads and other lines", source.TypeVectorLine, "Centre lines with their type."),
             (self.TOWNSHIPS, "Townships", source.TypeVectorPolygon, "Zones with product and population."),
         ):

@@ -99,7 +99,8 @@ def create_sample_city(
     parcels_count : number of parcels, 500 to 2,000,000
     seed : of the random numbers
     pois_per_parcel : mean number of points of interest per parcel, more than 0 to 20
-    pois : output points: name, category, employees; None leaves them out, as for all that follow
+    pois : output points: name, category, industry (GB/T 4754 division, or NM), employees; None leaves them out, as
+        for all that follow
     roads : output lines: name, type (roads, railway, waterway, runway)
     townships : output polygons: township, region, gdp (10^4 yuan), population (persons)
     population : output raster, persons per cell of 100 m
@@ -187,9 +188,8 @@ def _write_points(city: samplecity.City, count: int, path: Path, progress) -> No
         for frame in city.points(count):
             progress(done / count, "Writing points of interest")
             done += len(frame)
-            yield frame.assign(
-                x=frame["x"] + _MIDDLE[0], y=frame["y"] + _MIDDLE[1], category=frame["category"].astype(str)
-            )
+            text = {name: frame[name].astype(str) for name in frame.select_dtypes("category")}
+            yield frame.assign(x=frame["x"] + _MIDDLE[0], y=frame["y"] + _MIDDLE[1], **text)
 
     layers.write_points(frames(), path, _CRS)
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from qgis.core import Qgis, QgsApplication, QgsProcessingModelAlgorithm, QgsRasterLayer
+from qgis.core import Qgis, QgsApplication, QgsProcessingModelAlgorithm, QgsRasterLayer, QgsVectorLayer
 
 from .conftest import total
 
 MODELS = Path(__file__).resolve().parents[2] / "carbon_spatializer" / "models"
 GRID_FACTOR = 0.5810
+TFIDF = 2  # of the classifiers that the training offers
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +114,45 @@ def test_nanjing_chain(run, city, tmp_path):
     cells = layer.dataProvider().bandStatistics(1, Qgis.RasterBandStatistic.Sum, layer.extent(), 0)
     assert cells.sum == pytest.approx(127_144_600, rel=1e-9)
     assert "42,000,000.00 t CO2e is deducted" in Path(outputs["landuse_report"]).read_text(encoding="utf-8")
+
+
+def test_manufacturing_chain(run, city, tmp_path):
+    model = str(tmp_path / "model")
+    run(
+        "trainpoiclassifier",
+        INPUT=city["POIS"],
+        TEXT_FIELD="name",
+        CLASS_FIELD="industry",
+        CLASSIFIER=TFIDF,
+        MINIMUM_NAMES=5,
+        OUTPUT=model,
+    )
+    # Two industries and their totals; the names of the sample city tell the industry without doubt.
+    totals = tmp_path / "totals.csv"
+    totals.write_text("sector,subsector,net_t\nindustry,C17,600000\nindustry,C39,400000\n", encoding="utf-8")
+    outputs = {
+        "classified_pois": "classified.gpkg",
+        "manufacturing_land": "land.gpkg",
+        "parcels_with_emissions": "parcels.gpkg",
+        "allocation_ledger": "ledger.csv",
+        "morans_i_per_industry": "moran.csv",
+        "clusters": "clusters.gpkg",
+        "cluster_report": "clusters.html",
+    }
+    outputs = {name: str(tmp_path / file) for name, file in outputs.items()}
+    run(
+        "manufacturingchain",
+        POIS=city["POIS"],
+        TEXT_FIELD="name",
+        MODEL=model,
+        PARCELS=city["PARCELS"],
+        LAND_USE_FIELD="land_type",
+        TOTALS=str(totals),
+        **outputs,
+    )
+    missing = [name for name, path in outputs.items() if not Path(path).exists()]
+    assert not missing
+    for name in ("parcels_with_emissions", "clusters"):
+        assert total(outputs[name], "gross_t") == pytest.approx(1_000_000, rel=1e-9), name
+    land = QgsVectorLayer(outputs["manufacturing_land"], "land", "ogr")
+    assert 0 < land.featureCount() < 500

@@ -131,6 +131,17 @@ def test_areas_are_true_in_any_crs(crs):
     assert layers.areas(frame.to_crs(crs))[0] == pytest.approx(truth, rel=1e-5)
 
 
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326", "EPSG:3857"])
+def test_areas_of_small_and_large_polygons_are_those_after_projection(crs):
+    random = np.random.default_rng(0)
+    west, south = random.uniform((300_000, 3_400_000), (340_000, 3_440_000), (200, 2)).T
+    width, height = random.uniform(5, 400, (2, 200))
+    width[:3], height[:2] = 20_000, 3
+    frame = gpd.GeoDataFrame(geometry=shapely.box(west, south, west + width, south + height), crs=UTM).to_crs(crs)
+    projected = shapely.area(frame.geometry.to_crs(layers.work_crs(frame)).array)
+    assert layers.areas(frame) == pytest.approx(projected, rel=1e-5)
+
+
 def test_disjoint_layers_are_refused():
     here = gpd.GeoDataFrame(geometry=[SQUARE], crs=UTM)
     there = gpd.GeoDataFrame(geometry=[shapely.Point(0, 50)], crs=4326)

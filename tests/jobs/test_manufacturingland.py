@@ -15,21 +15,6 @@ from carbon_spatializer.jobs.run import Run
 from carbon_spatializer.jobs.samplecity import create_sample_city
 
 CRS = "EPSG:32651"
-# Trade of the sample city -> GB/T 4754 division; every other point is not manufacturing.
-TRADES = {
-    **{"精密机械": "C34", "纺织": "C17", "印染": "C17", "化纤": "C28", "钢铁": "C31", "水泥": "C30", "玻璃制品": "C30"},
-    **{"电子科技": "C39", "半导体": "C39", "汽车零部件": "C36", "化工有限": "C26", "制药": "C27", "塑料制品": "C29"},
-    **{
-        "橡胶": "C29",
-        "食品": "C14",
-        "饮料": "C15",
-        "造纸": "C22",
-        "包装印刷": "C23",
-        "家具制造": "C21",
-        "服装厂": "C18",
-    },
-    **{"五金制品": "C33", "铝业": "C32", "电缆": "C38", "光伏": "C38", "医疗器械": "C35", "船舶": "C37"},
-}
 
 
 class Log(Run):
@@ -167,16 +152,6 @@ def test_bad_input_is_refused_in_a_sentence(folder, changes, message):
 # The sample city ------------------------------------------------------------------------------------------------------
 
 
-def truth(points: pd.DataFrame) -> np.ndarray:
-    """Division of each point of the sample city."""
-    found = np.full(len(points), "NM", dtype=object)
-    factories = (points["category"] == "manufacturing").to_numpy()
-    for trade, code in TRADES.items():
-        found[factories & points["name"].str.contains(trade, regex=False).to_numpy()] = code
-    assert (found[factories] != "NM").all()
-    return found
-
-
 @pytest.fixture(scope="module")
 def city(tmp_path_factory):
     """A city to learn from and another one to classify."""
@@ -191,14 +166,12 @@ def city(tmp_path_factory):
             seed=seed,
         )
         run.commit({})
-        points = gpd.read_file(folder / f"pois{seed}.gpkg")
-        points.assign(truth=truth(points)).to_file(folder / f"pois{seed}.gpkg")
     run = Run()
     train_poi_classifier(
         run,
         input=str(folder / "pois1.gpkg"),
         text_field="name",
-        class_field="truth",
+        class_field="industry",
         output=str(folder / "model"),
         classifier="tfidf",
     )
@@ -229,7 +202,7 @@ def test_sample_city_land_is_found(city):
     )
     found = gpd.read_file(city / "land.gpkg")
     points, parcels = gpd.read_file(city / "pois0.gpkg"), gpd.read_file(city / "parcels0.gpkg")
-    factories = points[points["truth"] != "NM"]
+    factories = points[points["industry"] != "NM"]
     known = set(gpd.sjoin(factories, parcels[["parcel_id", "geometry"]], predicate="within")["parcel_id"])
     hit = set(found["parcel_id"])
     assert len(known & hit) / len(known) > 0.98
@@ -240,7 +213,7 @@ def test_sample_city_land_is_found(city):
 @pytest.mark.parametrize("rules", ["by_class", "by_probability"])
 def test_sample_city_emissions_reach_the_parcels_of_their_industry(city, rules):
     points, parcels = gpd.read_file(city / "pois0.gpkg"), gpd.read_file(city / "parcels0.gpkg")
-    industries = sorted(set(points["truth"]) - {"NM"})
+    industries = sorted(set(points["industry"]) - {"NM"})
     totals = pd.DataFrame({"sector": "industry", "subsector": industries, "net_t": 1000.0})
     totals.to_csv(city / "totals.csv", index=False)
     run = Run()
@@ -258,7 +231,7 @@ def test_sample_city_emissions_reach_the_parcels_of_their_industry(city, rules):
     received = gpd.read_file(city / f"{rules}.gpkg").set_index("parcel_id")["gross_t"]
     assert received.sum() == pytest.approx(1000 * len(industries), rel=1e-9)
     where = gpd.sjoin(points, parcels[["parcel_id", "geometry"]], predicate="within")
-    shares = where[where["truth"] != "NM"].groupby(["truth", "parcel_id"]).size()
-    expected = (1000 * shares / shares.groupby("truth").transform("sum")).groupby("parcel_id").sum()
+    shares = where[where["industry"] != "NM"].groupby(["industry", "parcel_id"]).size()
+    expected = (1000 * shares / shares.groupby("industry").transform("sum")).groupby("parcel_id").sum()
     misplaced = (received - expected.reindex(received.index).fillna(0)).abs().sum() / 2 / received.sum()
     assert misplaced < 0.03

@@ -51,7 +51,7 @@ class City:
     _seed: int
 
     def points(self, count: int) -> Iterator[pd.DataFrame]:
-        """Points of interest in frames of limited size: x, y, name, category (CATEGORIES) and employees."""
+        """Points of interest in frames of limited size: x, y, name, category (CATEGORIES), industry and employees."""
         return content.points(self._landscape, self._cells, self._codes, self._urbanity, count, self._seed)
 
     def population(self, side: float = 100.0) -> tuple[np.ndarray, float, float]:

@@ -217,7 +217,7 @@ def products(codes, floor_area, township, count, total, rng) -> np.ndarray:
 def points(
     landscape: Landscape, cells: np.ndarray, codes: np.ndarray, urbanity: np.ndarray, count: int, seed: int
 ) -> Iterator[pd.DataFrame]:
-    """Points of interest, in frames of at most 500,000 rows with x, y (metres), name, category and employees.
+    """Points of interest, in frames of at most 500,000 rows with x, y (metres), name, category, industry and employees.
 
     Parameters
     ----------
@@ -245,12 +245,14 @@ def points(
         category = (rng.random(len(mine))[:, None] >= limits[codes[mine]]).sum(axis=1)
         category = np.minimum(category, len(wording.CATEGORIES) - 1)
         employees = np.minimum(np.ceil(staff[category] * (1 + rng.pareto(1.2, len(mine)))), _LARGEST_STAFF)
+        name, industry = wording.points(category, rng)
         yield pd.DataFrame(
             {
                 "x": x,
                 "y": y,
-                "name": wording.points(category, rng),
+                "name": name,
                 "category": pd.Categorical.from_codes(category, wording.CATEGORIES),
+                "industry": industry,
                 "employees": employees.astype(np.int32),
             }
         )

@@ -70,6 +70,12 @@ _TRADES = {
     ),
 }  # fmt: skip
 CATEGORIES = tuple(_TRADES)
+# Division of GB/T 4754-2017 of each manufacturing trade, in their order; all else is not manufacturing.
+_DIVISIONS = (
+    "C34", "C17", "C17", "C28", "C31", "C30", "C30", "C39", "C39", "C36", "C26", "C27", "C29",
+    "C29", "C14", "C15", "C22", "C23", "C21", "C18", "C33", "C32", "C38", "C38", "C35", "C37",
+)  # fmt: skip
+NOT_MANUFACTURING = "NM"
 
 
 def _pairs(first: dict, second: dict) -> pd.DataFrame:
@@ -121,8 +127,10 @@ def roads(line_types: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def points(categories: np.ndarray, rng: np.random.Generator) -> pd.Series:
+def points(categories: np.ndarray, rng: np.random.Generator) -> tuple[pd.Series, pd.Categorical]:
     """Names of points of interest, for example 澄溪恒达印染有限公司 Chengxi ... Dyeing and Printing Co., Ltd.
+
+    With them comes their industry: the division of GB/T 4754 in manufacturing, else NM.
 
     Parameters
     ----------
@@ -145,4 +153,6 @@ def points(categories: np.ndarray, rng: np.random.Generator) -> pd.Series:
     name = parts[0].array
     for part in parts[1:]:
         name = name + part.array
-    return pd.Series(name)
+    divisions = [_DIVISIONS if category == "manufacturing" else () for category in CATEGORIES]
+    industry = [code for count, own in zip(counts, divisions) for code in (own or (NOT_MANUFACTURING,) * count)]
+    return pd.Series(name), pd.Categorical(industry).take(trade)
