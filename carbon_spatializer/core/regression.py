@@ -88,11 +88,13 @@ def spatial_blocks(points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     Parameters
     ----------
     points : shape (units, 2), in metres.
-    count : blocks wanted; there are never more than units.
+    count : blocks wanted; there are never more than units. Units that all lie in one place are a block each.
     """
     from sklearn.cluster import KMeans
 
     count = min(count, len(np.unique(points, axis=0)))
+    if count < 2:
+        return np.arange(len(points))
     return KMeans(count, n_init=10, random_state=seed).fit_predict(points)
 
 
@@ -276,7 +278,8 @@ def fit(
         the origin, so that what fits the regions also adds up from their cells, and its errors are weighted relative
         to its predictions, so that small regions count as large ones do.
     form : one of ``FORMS``.
-    groups : spatial block of each region; the hyper-parameters are searched by leaving out blocks (regions, if None).
+    groups : spatial block of each region; the hyper-parameters are searched by leaving out blocks, or
+        single regions where there are no two blocks.
     settings : hyper-parameters; None searches them.
     intercept : False lets all linear models but SVR pass through the origin.
     """
@@ -333,7 +336,8 @@ def _search(kind: str, x: np.ndarray, y: np.ndarray, groups, intercept: bool, se
     options = regressors.candidates(kind)
     if len(options) == 1:
         return options[0]
-    groups = np.arange(len(y)) if groups is None else groups
+    if groups is None or len(np.unique(groups)) < 2:
+        groups = np.arange(len(y))
     if len(y) > _MOST_SEARCHED:
         sample = np.random.default_rng(seed).choice(len(y), _MOST_SEARCHED, replace=False)
         x, y, groups = x[sample], y[sample], groups[sample]

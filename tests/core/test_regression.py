@@ -130,6 +130,14 @@ def test_blocks_hold_neighbours():
     assert len(set(blocks[:3])) == len(set(blocks[3:])) == 1
     assert blocks[0] != blocks[3]
     assert len(np.unique(regression.spatial_blocks(places, 50))) == 6
+    assert regression.spatial_blocks(places * 0, 3).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("groups", [np.arange(30) // 15, np.arange(30)])
+def test_two_blocks_or_a_block_each_are_enough(thirty, groups):
+    kinds = ("svr_linear", "elastic_net")
+    for one in regression.compare(thirty, one_cell_each(thirty), groups, kinds=kinds, draws=10):
+        assert np.isfinite(one.tested).all()
 
 
 # Models ---------------------------------------------------------------------------------------------------------------

@@ -300,6 +300,11 @@ def test_the_same_seed_gives_the_same_files(folder):
     assert json.loads((folder / "model.json").read_text(encoding="utf-8")) == before
 
 
+def test_two_blocks_are_enough(folder):
+    _, result, _ = compare(folder, blocks=2, kinds=["elastic_net", "nonnegative"])
+    assert result["r2"] > 0.99
+
+
 def test_a_cancelled_run_leaves_nothing(folder):
     before = sorted(folder.iterdir())
     calls = iter(range(10**6))
