@@ -10,7 +10,7 @@ from rasterio.windows import Window
 from ..core import correction, ledger, units
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
-from . import layers, rasters
+from . import checks, layers, rasters
 from .run import Run
 
 BORDERS = ("centre", "parts")
@@ -124,9 +124,8 @@ def correct(
 
     totals : t per region, NaN for none; path : staged file to write; part : of the job's progress.
     """
-    for value, known, parameter in ((weights, WEIGHTS, "weights"), (borders, BORDERS, "borders")):
-        if value not in known:
-            raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
+    checks.one_of(weights, WEIGHTS, "weights")
+    checks.one_of(borders, BORDERS, "borders")
     middle = (part[0] + part[1]) / 2
     cells = _Cells(raster, rasters.on_grid(regions, raster, "regions"), weights, borders)
     sums, area, beside = cells.sums(run.part(part[0], middle))

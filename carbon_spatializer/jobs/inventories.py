@@ -10,7 +10,7 @@ from rasterio.windows import Window
 from ..core import inventories
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
-from . import landcover, layers, rasters
+from . import checks, landcover, layers, rasters
 from .correction import region_names
 from .inventoryreport import UNIT, comparison
 from .run import Run
@@ -69,9 +69,8 @@ def compare_inventories(
     """
     run.progress(0.0, "Reading the maps")
     units = _units(kind, mass_unit, substance, per, time)
-    for value, known, parameter in ((several, SEVERAL, "several"), (grid, GRIDS, "grid")):
-        if value not in known:
-            raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
+    checks.one_of(several, SEVERAL, "several")
+    checks.one_of(grid, GRIDS, "grid")
     with ExitStack() as stack:
         mine = rasters.as_total(stack.enter_context(rasters.open_band(input, "input", run)))
         other = _inventory(run, stack, inventory, kind, units, several)
@@ -104,8 +103,7 @@ def compare_inventories(
 
 
 def _units(kind: str, mass: str, substance: str, per: str, time: str) -> tuple[str, str, str, str]:
-    if kind not in KINDS:
-        raise InputError("kind", f"'{kind}' is unknown", f"Use one of {', '.join(KINDS)}")
+    checks.one_of(kind, KINDS, "kind")
     return inventories.KNOWN.get(kind, (mass, substance, per, time))
 
 

@@ -9,7 +9,7 @@ import pyproj
 from rasterio.windows import Window
 from scipy import sparse
 
-from ..core.errors import InputError
+from . import checks
 from .grids import CELLS_AT_ONCE, Grid, centres, interpolation, nodes_of, same_crs, same_grid
 
 HOW = ("sum", "average", "nearest")
@@ -27,8 +27,7 @@ def resampled(raster, grid: Grid, how: str):
         all that is inside the grid is kept; ``average`` for densities, the mean of the source cells weighted by area;
         ``nearest`` for classes, the source cell that holds the centre. Cells without data are left out of each.
     """
-    if how not in HOW:
-        raise InputError("how", f"'{how}' is unknown", f"Use one of {', '.join(HOW)}")
+    checks.one_of(how, HOW, "how")
     return raster if same_grid(raster, grid) else Resampled(raster, grid, how)
 
 
@@ -121,10 +120,9 @@ class Resampled:
         if not known.any():
             return None
         height, width = self._raster.grid.shape
-        top, bottom = np.clip([np.floor(row[known].min()) - 2, np.ceil(row[known].max()) + 2], 0, height).astype(int)
-        left, right = np.clip([np.floor(column[known].min()) - 2, np.ceil(column[known].max()) + 2], 0, width).astype(
-            int
-        )
+        row, column = row[known], column[known]
+        top, bottom = np.clip([np.floor(row.min()) - 2, np.ceil(row.max()) + 2], 0, height).astype(int)
+        left, right = np.clip([np.floor(column.min()) - 2, np.ceil(column.max()) + 2], 0, width).astype(int)
         return (top, bottom, left, right) if top < bottom and left < right else None
 
     def _source_strips(self, window: Window, divided: int) -> Iterator[Window]:

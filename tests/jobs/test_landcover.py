@@ -114,6 +114,12 @@ def test_without_regions_all_land_is_one(folder):
     assert table["change_points"].isna().all()
 
 
+def test_maps_of_one_name_are_told_apart(folder):
+    table, _, _ = shared(folder, ("coarse.tif", "coarse.tif"))
+    assert table.index.get_level_values("map").unique().tolist() == ["coarse", "coarse (2)"]
+    assert table.loc[("all regions", "coarse (2)"), "change_points"].tolist() == [0] * 8
+
+
 def test_what_lies_outside_is_told(folder):
     write_raster(folder / "coarse.tif", np.array([[40.0, 8.0, 16.0]]))
     _, _, said = shared(folder, ("coarse.tif",))
