@@ -1,11 +1,11 @@
 """Zero-shot super-resolution of an emission raster: a network is trained on the raster itself and on no other data.
 
-The raster is aggregated by the factor, the network learns to undo that, and is then applied to the raster. Two methods:
-``paper``, the published network and learning-rate rule, and ``fast``, which works on the coarse grid and learns how each
-cell is shared among its parts.
+The raster is aggregated by the factor, the network learns to undo that, and is then applied to the raster. Two
+methods: ``paper``, the published network and learning-rate rule, and ``fast``, which works on the coarse grid and
+learns how each cell is shared among its parts.
 
-Arrays are float64 of shape (rows, columns), NaN where there are no data. A raster holds totals (t per cell) or densities
-(t per area): the parts of a cell sum to its total, or average to its density. What lies outside a raster counts as no
+Arrays are float64 of shape (rows, columns), NaN where there are no data. A raster holds totals (t per cell) or
+densities (t per area): the parts of a cell sum to its total, or average to its density. Beyond a raster there are no
 data, so that a tile with a halo of ``Model.halo`` cells, NaN where the raster ends, gives the same as the whole raster.
 
     model = train(image, factor=2, method="fast", seed=0)

@@ -21,8 +21,8 @@ def compare(model: "Model", truth: np.ndarray, chosen: np.ndarray | None = None)
 
     Returns
     -------
-    For ``model``, ``bicubic``, ``bicubic conserved`` and ``area weighting`` what ``scores`` returns. All but ``bicubic``
-    conserve each coarse cell.
+    For ``model``, ``bicubic``, ``bicubic conserved`` and ``area weighting`` what ``scores`` returns. All but
+    ``bicubic`` conserve each coarse cell.
     """
     factor, quantity = model.factor, model.quantity
     rows, columns = (size // factor * factor for size in truth.shape)

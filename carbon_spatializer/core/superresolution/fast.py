@@ -1,8 +1,8 @@
-"""The fast method: small networks on the coarse grid that learn how each cell is shared among its factor x factor parts.
+"""The fast method: small networks on the coarse grid that learn how each cell is shared among its parts.
 
-The son is made by aggregating raw emissions. A network sees log(1 + value / scale) on the coarse grid and a mask of what
-is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution gives,
-multiplies the coarse cell, so that the result is never negative and conserves mass by construction. The loss is the
+The son is made by aggregating raw emissions. A network sees log(1 + value / scale) on the coarse grid and a mask of
+what is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution
+gives, multiplies the coarse cell, so that the result is never negative and conserves mass by construction. The loss is the
 cross-entropy between true and predicted shares, weighted by emission: its minimum is the expected share.
 
 The few largest sources decide the error in tonnes, and a network soon knows them by heart. So there are several, each
@@ -70,16 +70,12 @@ def fit(network, patches: Patches, factor: int, scale: float, rng, device: str, 
     """Train the networks in place and measure the trust in them; the history of their loss."""
     import torch
 
-    largest = max(min(image.shape) for image in patches.images)
-    side = max(1, min(BLOCK, largest // 2) // factor) * factor
-    folds = [_folds(image.shape, side) for image in patches.images]
+    folds = _folds(patches.images, factor)
     losses = []
     for number, member in enumerate(network.members):
         seen = [np.where(fold == number, np.nan, image) for image, fold in zip(patches.images, folds)]
         if not any((image > 0).any() for image in seen):  # nothing emits elsewhere
             seen, folds = patches.images, [np.where(fold == number, -1, fold) for fold in folds]
-        if not any((image > 0).any() for image in seen):
-            continue  # untrained, it gives the shares of cubic convolution
 
         def step(fraction, text, number=number):
             progress((number + fraction) / MEMBERS, f"network {number + 1} of {MEMBERS}, {text}")
@@ -114,17 +110,22 @@ def _fit_member(member, patches: Patches, factor: int, scale: float, rng, device
 def predict(network, tile: np.ndarray, factor: int, scale: float, device: str) -> np.ndarray:
     """Fine densities of what is inside the halo, not yet made to conserve the coarse cells exactly."""
     base = _cubic_shares(tile, factor)
-    shares = sum(
-        _shares(member, tile, base, factor, scale, device, turns=range(number % SHARED, 8, SHARED))
-        for number, member in enumerate(network.members)
-    ) / MEMBERS
+    shares = (
+        sum(
+            _shares(member, tile, base, factor, scale, device, turns=range(number % SHARED, 8, SHARED))
+            for number, member in enumerate(network.members)
+        )
+        / MEMBERS
+    )
     inner = np.nan_to_num(tile[HALO:-HALO, HALO:-HALO])
     trust = np.interp(np.log(np.maximum(inner, 1e-300) / scale), LEVELS, network.trust.cpu().numpy())
     shares = base + grids.repeated(trust, factor) * (shares - base)
     return shares * factor**2 * grids.repeated(inner, factor)
 
 
-def _shares(member, tile: np.ndarray, base: np.ndarray, factor: int, scale: float, device: str, turns=range(8)) -> np.ndarray:
+def _shares(
+    member, tile: np.ndarray, base: np.ndarray, factor: int, scale: float, device: str, turns=range(8)
+) -> np.ndarray:
     """Fine grid of the shares that one network predicts: the mean over some of the eight flips and rotations."""
     import torch
 

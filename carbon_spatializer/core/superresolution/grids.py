@@ -40,10 +40,9 @@ def bicubic(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarra
 
 def conserved(fine: np.ndarray, tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
     """The fine values scaled so that each block has its coarse value again; spread equally where the block is zero."""
-    sums = coarsened(fine, factor, quantity)
-    positive = sums > 0
-    ratio = np.divide(tile, sums, out=np.zeros_like(sums), where=positive)
-    return np.where(repeated(positive, factor), fine * repeated(ratio, factor), area_weighting(tile, factor, quantity))
+    sums = repeated(coarsened(fine, factor, quantity), factor)
+    shares = np.divide(fine, sums, out=np.zeros_like(sums), where=sums > 0)
+    return np.where(sums > 0, shares * repeated(tile, factor), area_weighting(tile, factor, quantity))
 
 
 def repeated(tile: np.ndarray, factor: int) -> np.ndarray:

@@ -1,14 +1,15 @@
 """The published network: eight convolutions on the fine grid, learning what interpolation leaves out.
 
-As published: 64 channels, ReLU, no bias, the interpolated image added to the output; L1 loss; Adam; one crop of 128 x 128
-per iteration, half of them warped; the learning-rate rule of ``rates``; the median of eight flips and rotations. What
-differs makes it work on emissions: log(1 + value / scale) without clipping instead of values from 0 to 1, missing cells
+As published: 64 channels, ReLU, no bias, the interpolated image added to the output; L1 loss; Adam; one crop of 128 x
+128 per iteration, half of them warped; the learning-rate rule of ``rates``; the median of eight flips and rotations.
+What differs makes it work on emissions: log(1 + value / scale) without clipping instead of values from 0 to 1, missing cells
 left out of the loss, and an exact conservation of each coarse cell instead of back-projection.
 
 Source: Shocher, Cohen and Irani (2018); written from the description, not from their code.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def network(factor: int):
 
     sizes = [1, *[CHANNELS] * (DEPTH - 1), 1]
     layers = []
-    for inputs, outputs in zip(sizes, sizes[1:]):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.ReLU()]
         nn.init.normal_(layers[-2].weight, std=(0.1 / (9 * inputs)) ** 0.5)
     return nn.Sequential(*layers[:-1])
@@ -62,7 +63,9 @@ def fit(network, patches: Patches, factor: int, scale: float, rng, device: str, 
             rate.record(iteration, float(torch.stack(errors).mean()))
         rate.check(iteration)
         optimizer.param_groups[0]["lr"] = rate.value
-        progress(iteration / MOST_ITERATIONS, f"{iteration:,} of at most {MOST_ITERATIONS:,} steps, rate {rate.value:g}")
+        progress(
+            iteration / MOST_ITERATIONS, f"{iteration:,} of at most {MOST_ITERATIONS:,} steps, rate {rate.value:g}"
+        )
         if rate.ended:
             break
     return {"iterations": iteration, "loss": losses, "rates": rate.changes}
@@ -120,7 +123,9 @@ def _warped(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarra
     line = torch.arange(size) - (size - 1) / 2
     points = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1) @ torch.from_numpy(to_source.T).float()
     places = (points * 2 / window)[None]
-    layers = [torch.from_numpy(array.astype(np.float32)[None, None]) for array in (grids.filled(source), ~np.isnan(source))]
+    layers = [
+        torch.from_numpy(array.astype(np.float32)[None, None]) for array in (grids.filled(source), ~np.isnan(source))
+    ]
     values = grid_sample(layers[0], places, mode="bicubic", padding_mode="zeros", align_corners=False)
     known = grid_sample(layers[1], places, mode="bilinear", padding_mode="zeros", align_corners=False) > 0.999
-    return torch.where(known, values.clamp(min=0), torch.nan)[0, 0].double().numpy()
+    return torch.where(known > 0.999, values.clamp(min=0), torch.nan)[0, 0].double().numpy()
