@@ -2,8 +2,8 @@
 
 The son is made by aggregating raw emissions. A network sees log(1 + value / scale) on the coarse grid and a mask of
 what is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution
-gives, multiplies the coarse cell, so that the result is never negative and conserves mass by construction. The loss is the
-cross-entropy between true and predicted shares, weighted by emission: its minimum is the expected share.
+gives, multiplies the coarse cell, so that the result is never negative and conserves mass by construction. The loss is
+the cross-entropy between true and predicted shares, weighted by emission: its minimum is the expected share.
 
 The few largest sources decide the error in tonnes, and a network soon knows them by heart. So there are several, each
 blind to one fold of the image, and the folds tell how far the networks can be trusted at each level of emission: the

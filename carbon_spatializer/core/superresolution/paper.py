@@ -2,8 +2,8 @@
 
 As published: 64 channels, ReLU, no bias, the interpolated image added to the output; L1 loss; Adam; one crop of 128 x
 128 per iteration, half of them warped; the learning-rate rule of ``rates``; the median of eight flips and rotations.
-What differs makes it work on emissions: log(1 + value / scale) without clipping instead of values from 0 to 1, missing cells
-left out of the loss, and an exact conservation of each coarse cell instead of back-projection.
+What differs makes it work on emissions: log(1 + value / scale) without clipping instead of values from 0 to 1, missing
+cells left out of the loss, and an exact conservation of each coarse cell instead of back-projection.
 
 Source: Shocher, Cohen and Irani (2018); written from the description, not from their code.
 """
