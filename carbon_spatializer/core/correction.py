@@ -50,8 +50,8 @@ def factors(names, totals, weights, areas, without_total: str = "empty", zero_we
     held = areas > 0
     wanted = known & (totals > 0)
     if zero_weights != "leave":
-        _refuse(names, wanted & ~held, "regions", "have no cell with data", "Count border cells in parts, take a finer"
-                " raster or one that covers them, or leave regions with zero weights unallocated")  # fmt: skip
+        mend = "Count border cells in parts, take a raster that is finer or covers them, or leave them unallocated"
+        _refuse(names, wanted & ~held, "regions", "have no cell with data", mend)
     if zero_weights == "refuse":
         _refuse(
             names, wanted & ~weighted, "regions", "have weights that are all zero", "Choose another policy for them"
