@@ -1,4 +1,4 @@
-"""Reading and writing rasters, with the checks that every job needs, and what polygons hold of them.
+"""Reading and writing rasters, with the checks that every job needs, and which polygons hold which cells.
 
 A raster in hand is one band on a ``Grid``; whatever has a ``grid``, a ``name`` and ``read(window)`` can stand for it:
 ``Raster`` (a file), ``Resampled`` (a raster brought onto another grid), or a job's own class. Arrays are float64 with
@@ -6,13 +6,12 @@ NaN where there are no data. A *source* is what ``layers`` says: a path, or a di
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import rasterio
 import rasterio.features
 import shapely
@@ -45,13 +44,10 @@ __all__ = [
     "resampled",
     "same_crs",
     "same_grid",
-    "zonal_sums",
 ]
 
 # Units of area in the unit of a density, in m2.
 _AREAS = {"m2": 1.0, "ha": 1e4, "km2": 1e6, "m²": 1.0, "km²": 1e6}
-# Polygons that are summed at a time, between two looks at whether the user wants to stop.
-_POLYGONS_AT_ONCE = 500
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -321,18 +317,18 @@ def on_grid(polygons: gpd.GeoDataFrame, raster, parameter: str) -> gpd.GeoDataFr
     return polygons
 
 
-class _Source(RasterSource):
-    """A raster as exactextract wants it."""
+class _Ones(RasterSource):
+    """A raster of ones on a grid, as exactextract wants it."""
 
-    def __init__(self, raster):
+    def __init__(self, grid: Grid):
         super().__init__()
-        self._raster = raster
+        self._grid = grid
 
     def res(self):
-        return self._raster.grid.cell
+        return self._grid.cell
 
     def extent(self):
-        return self._raster.grid.bounds
+        return self._grid.bounds
 
     def srs_wkt(self):
         return None
@@ -341,43 +337,7 @@ class _Source(RasterSource):
         return None
 
     def read_window(self, x0, y0, nx, ny):
-        return np.ascontiguousarray(self._raster.read(Window(x0, y0, nx, ny)))
-
-
-def zonal_sums(
-    polygons: gpd.GeoDataFrame,
-    raster,
-    parameter: str,
-    progress: Callable[..., None] = lambda fraction, text="": None,
-) -> pd.DataFrame:
-    """Sums of a raster inside each polygon; cells on an edge count by their exact fraction inside, nodata not at all.
-
-    polygons : in any CRS; parameter : their name in messages.
-
-    Returns
-    -------
-    One row per polygon: ``sum``; ``cells``, how many cells with data lie inside, by their fractions.
-    """
-    shapes = on_grid(polygons, raster, parameter).geometry
-    result = np.zeros((len(shapes), 2))
-    order = np.argsort(shapes.hilbert_distance().to_numpy(), kind="stable")
-    for start in range(0, len(order), _POLYGONS_AT_ONCE):
-        progress(start / len(order), f"Summing {raster.name} over {parameter}")
-        rows = order[start : start + _POLYGONS_AT_ONCE]
-        part = gpd.GeoDataFrame(geometry=shapes.iloc[rows].reset_index(drop=True))
-        found = exact_extract(_Source(raster), part, ["sum", "count"], strategy="raster-sequential", output="pandas")
-        result[rows] = found[["sum", "count"]].fillna(0.0).to_numpy()
-    return pd.DataFrame(result, columns=["sum", "cells"])
-
-
-class _Blank:
-    """A raster of ones on a window of a grid."""
-
-    def __init__(self, grid: Grid, window: Window):
-        self.grid = grid.part(window)
-
-    def read(self, window: Window) -> np.ndarray:
-        return np.ones((window.height, window.width))
+        return np.ones((ny, nx))
 
 
 def fractions(polygons: gpd.GeoDataFrame, grid: Grid, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -395,9 +355,8 @@ def fractions(polygons: gpd.GeoDataFrame, grid: Grid, window: Window) -> tuple[n
     if len(meeting) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     part = gpd.GeoDataFrame(geometry=polygons.geometry.iloc[meeting].reset_index(drop=True))
-    found = exact_extract(
-        _Source(_Blank(grid, window)), part, ["cell_id", "coverage"], strategy="raster-sequential", output="pandas"
-    )
+    ones = _Ones(grid.part(window))
+    found = exact_extract(ones, part, ["cell_id", "coverage"], strategy="raster-sequential", output="pandas")
     counts = found["coverage"].map(len).to_numpy()
     coverage = np.concatenate(found["coverage"].to_list()).astype(float)
     cells = np.concatenate(found["cell_id"].to_list()).astype(int)

@@ -126,8 +126,9 @@ class London:
         """R2 of a raster, summed over the small areas, or of weights that share out the boroughs' totals."""
         if isinstance(found, str):
             with rasters.open_band(found, "input") as raster:
-                found = rasters.zonal_sums(self.areas.reset_index(), raster, "areas")["sum"].to_numpy()
-            found = pd.Series(found, self.areas.index)
+                values, grid = np.nan_to_num(raster.read()).ravel(), raster.grid
+            area, place, fraction = rasters.fractions(self.areas.reset_index(), grid, *grid.windows())
+            found = pd.Series(np.bincount(area, fraction * values[place], len(self.areas)), self.areas.index)
         else:
             share = found / found.groupby(self.region).transform("sum")
             found = share * self.region.map(1000 * self.boroughs[carrier])

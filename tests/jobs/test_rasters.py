@@ -411,14 +411,6 @@ def halves():
     return gpd.GeoDataFrame({"name": ["west", "east"]}, geometry=[west, east], crs=UTM)
 
 
-def test_zonal_sums_by_exact_fractions(halves):
-    raster = Array([[4, 10], [8, np.nan]], grid(2, 2))
-    sums = rasters.zonal_sums(halves, raster, "regions")
-    # West: 3/4 x (4 + 8) = 9 in 1.5 cells; east: 1/4 x (4 + 8) + 10 = 13 in 0.5 + 1 cells.
-    assert sums["sum"].tolist() == pytest.approx([9, 13])
-    assert sums["cells"].tolist() == pytest.approx([1.5, 1.5])
-
-
 def test_fractions_and_labels(halves):
     cells = grid(2, 2)
     polygon, cell, fraction = rasters.fractions(halves, cells, Window(0, 1, 2, 1))
@@ -428,10 +420,13 @@ def test_fractions_and_labels(halves):
     assert rasters.label(halves.iloc[:1], cells, Window(1, 0, 1, 2)).tolist() == [[-1], [-1]]
 
 
-def test_zonal_sums_in_degrees_equal_those_in_metres(halves):
-    raster = Array([[4, 10], [8, 3]], grid(2, 2))
-    found = rasters.zonal_sums(halves.to_crs(4326), raster, "regions")
-    assert found["sum"].tolist() == pytest.approx(rasters.zonal_sums(halves, raster, "regions")["sum"], rel=1e-3)
+def test_sums_by_fractions_of_regions_in_degrees(halves):
+    cells, values = grid(2, 2), np.array([4.0, 10, 8, 3])
+    for regions in (halves, rasters.on_grid(halves.to_crs(4326), cells, "regions")):
+        polygon, cell, fraction = rasters.fractions(regions, cells, Window(0, 0, 2, 2))
+        # West: 3/4 x (4 + 8) = 9 in 1.5 cells; east: 1/4 x (4 + 8) + 10 + 3 = 16 in 2.5 cells.
+        assert np.bincount(polygon, fraction * values[cell]).tolist() == pytest.approx([9, 16], rel=1e-3)
+        assert np.bincount(polygon, fraction).tolist() == pytest.approx([1.5, 2.5], rel=1e-3)
 
 
 def test_of_overlapping_polygons_the_first_counts(halves):
@@ -440,9 +435,8 @@ def test_of_overlapping_polygons_the_first_counts(halves):
 
 
 def test_polygons_elsewhere_are_refused(halves):
-    raster = Array(np.ones((2, 2)), grid(2, 2, west=700000.0))
     with pytest.raises(InputError, match=r"regions: its extent .* does not overlap the raster's"):
-        rasters.zonal_sums(halves, raster, "regions")
+        rasters.on_grid(halves, grid(2, 2, west=700000.0), "regions")
 
 
 def test_what_gdal_noted_of_an_earlier_raster_is_removed(tmp_path):
