@@ -67,7 +67,7 @@ The coarse step of the SVR-ZSSR downscaling of China's emissions 2010."""
             QgsProcessingParameterFeatureSource(
                 self.REGIONS, self.tr("Regions"), [QgsProcessing.SourceType.TypeVectorPolygon], optional=True
             ),
-            "Cells whose centre lies outside these polygons have no data; none takes all cells.",
+            "Cells that lie wholly outside these polygons have no data; none takes all cells.",
         )
         self.add(
             QgsProcessingParameterRasterLayer(self.GRID, self.tr("Grid"), optional=True),

@@ -13,6 +13,7 @@ from ..core.breaks import readable_breaks
 from ..core.errors import InputError
 from . import layers, rasters
 from .checks import at_least, between, one_of
+from .correction import region_names
 from .drivers import Drivers, open_drivers
 from .regressionreport import write_report
 from .run import Run
@@ -97,7 +98,7 @@ def compare_regressions(
     run.progress(0.0, "Reading the regions")
     frame = layers.read_layer(regions, "regions", run, kind="polygon", exact=True)
     tonnes = _tonnes(frame, total_field, total_unit, "total_field")
-    names = _names(frame, name_field)
+    names = np.array(region_names(frame, name_field))
     options = {"grid": grid, "missing": missing}
     with open_drivers(run, drivers, total_drivers, within=frame, **options) as opened:
         every, cells = _summarise(run, frame, tonnes, opened, seed, run.part(0.02, 0.35))
@@ -183,7 +184,7 @@ def spatialize_coarse(
 
     model : JSON file that a comparison of regressions saved.
     drivers, total_drivers : the drivers that it was trained on (or another year's), as densities and as totals.
-    regions : polygon layer; cells whose centre lies outside have no data. None takes all cells.
+    regions : polygon layer; cells that lie wholly outside have no data. None takes all cells.
     grid : raster whose grid is taken; None takes that of the driver with the largest cells.
     output : raster of emissions in t CO2e per cell, not yet corrected to any total; negative predictions are zero.
     """
@@ -277,13 +278,6 @@ def _listed(values, known, parameter: str) -> list[str]:
 
 def _tonnes(frame: pd.DataFrame, field: str, unit: str, parameter: str) -> np.ndarray:
     return layers.numbers(frame, field, parameter, missing=True) * units.factor(unit, "t", "total_unit")
-
-
-def _names(frame: pd.DataFrame, name_field: str | None) -> np.ndarray:
-    if not name_field:
-        return np.arange(1, len(frame) + 1).astype(str)
-    layers.require_fields(frame.columns, [name_field], "name_field")
-    return layers.keys(frame[name_field]).to_numpy()
 
 
 def _summarise(
@@ -465,7 +459,8 @@ class _Seen:
         values, area_km2 = opened.read(window), opened.grid.cell_areas(window).ravel() / 1e6
         known = np.isfinite(values).all(axis=1) & np.isfinite(area_km2)
         if within is not None:
-            known &= rasters.label(within, opened.grid, window).ravel() >= 0
+            _, touched, _ = rasters.fractions(within, opened.grid, window)
+            known &= np.isin(np.arange(len(values)), touched)
         result = np.full(len(values), np.nan)
         values, area_km2 = values[known], area_km2[known]
         inputs = regression.cell_values(model, values, area_km2)

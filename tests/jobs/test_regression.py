@@ -358,10 +358,16 @@ def test_strips_give_what_the_whole_gives(folder, monkeypatch):
 
 def test_only_the_regions_where_these_are_given(folder):
     compare(folder)
-    frame = gpd.read_file(folder / "regions.gpkg").iloc[[5]].to_crs(4326)
-    frame.to_file(folder / "one.gpkg")
+    everywhere, _, _ = spatialize(folder)
+    # A region of 10 x 10 cells, moved by half a cell, and a corner of 2 x 2: a square of 12 x 12 cells is cut out.
+    moved = box(WEST + 5500, NORTH - 15500, WEST + 15500, NORTH - 5500)
+    corner = box(WEST + 16000, NORTH - 17000, WEST + 17000, NORTH - 16000)
+    gpd.GeoDataFrame(geometry=[moved, corner], crs=UTM).to_file(folder / "one.gpkg")
     cells, result, _ = spatialize(folder, regions=str(folder / "one.gpkg"))
-    assert np.isfinite(cells).sum() == result["cells"] == 100
+    assert cells.shape == (12, 12)
+    assert np.isfinite(cells).sum() == result["cells"] == 11 * 11 + 1
+    known = np.isfinite(cells)
+    assert cells[known].tolist() == everywhere[5:17, 5:17][known].tolist()
 
 
 def test_cells_without_data_have_none_unless_they_are_zero(folder):
@@ -521,6 +527,11 @@ def test_bad_files_are_refused(folder, spoil, message):
 )
 def test_bad_arguments_are_refused(folder, arguments, message):
     refused(folder, message, compare_regressions, **arguments)
+
+
+def test_a_region_in_two_rows_is_refused(folder):
+    change(folder, name=["省0", "省0", *"abcdefghij"])
+    refused(folder, "name_field: region '省0' has 2 rows. Dissolve", compare_regressions, name_field="name")
 
 
 def test_a_hold_out_of_nothing_or_of_all_is_refused(folder):
