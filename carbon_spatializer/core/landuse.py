@@ -173,11 +173,13 @@ def circles(crs: pyproj.CRS, x: np.ndarray, y: np.ndarray, radius: float) -> np.
 
 
 def true_areas(shapes: np.ndarray, crs: pyproj.CRS) -> np.ndarray:
-    """Areas on the ground in m2 of polygons in the CRS, by the areal scale at their centroids."""
-    if len(shapes) == 0:
-        return np.zeros(0)
-    middle = shapely.centroid(shapes)
-    return shapely.area(shapes) / map_scale(crs, shapely.get_x(middle), shapely.get_y(middle))
+    """Areas on the ground in m2 of polygons in the CRS, by the areal scale at the centroid of each of their parts."""
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    if len(parts) == 0:
+        return np.zeros(len(shapes))
+    middle = shapely.centroid(parts)
+    areas = shapely.area(parts) / map_scale(crs, shapely.get_x(middle), shapely.get_y(middle))
+    return np.bincount(owner, areas, len(shapes))
 
 
 def dissolved(shapes: np.ndarray) -> np.ndarray:

@@ -36,13 +36,13 @@ def close(entries: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
     return ledger
 
 
-def sentence(ledger: pd.DataFrame) -> str:
-    """The ledger's totals as a sentence for the log."""
+def sentence(ledger: pd.DataFrame, unit: str = "t CO2e") -> str:
+    """The ledger's totals as a sentence for the log; ``unit`` says what came in."""
     total = ledger[["in_t", "allocated_t", "unallocated_t"]].sum()
     fallback = ledger["fallback_t"].sum() if "fallback_t" in ledger else 0.0
     worst = ledger["relative_error"].abs().max() if len(ledger) else 0.0
     return (
-        f"{total['in_t']:,.2f} t CO2e came in (net), {total['allocated_t']:,.2f} t were allocated, "
+        f"{total['in_t']:,.2f} {unit} came in, {total['allocated_t']:,.2f} t were allocated, "
         f"{fallback:,.2f} t of them by fallback; {total['unallocated_t']:,.2f} t are unallocated; "
         f"largest relative error {worst:.1e}."
     )

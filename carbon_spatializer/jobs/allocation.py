@@ -227,7 +227,7 @@ def _report(run: Run, result: allocation.Allocation, made: dict) -> dict:
     unallocated = float(result.ledger["unallocated_t"].abs().sum())
     if unallocated:
         run.warning(f"{unallocated:,.2f} t CO2e found no parcel with an area; the ledger names them.")
-    run.info(ledgers.sentence(result.ledger))
+    run.info(ledgers.sentence(result.ledger, "t CO2e (net)"))
     intensity = made["intensity_t_ha"]
     return {
         "summary": f"{np.count_nonzero(made['gross_t'] + made['sink_t']):,} of {len(intensity):,} parcels received "

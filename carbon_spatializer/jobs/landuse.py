@@ -105,7 +105,7 @@ def delineate_emission_land(
         rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_NUM_THREADS="ALL_CPUS"),
         rasters.open_band(land_use, "land_use", run) as raster,
     ):
-        _check_nodata(land_use, table)
+        check_nodata(raster, table)
         run.progress(0.0, "Reading parks and enterprises")
         park = _read_parks(run, parks, park_name_field, raster.grid)
         run.progress(0.05, "Drawing the surroundings of enterprises")
@@ -141,16 +141,13 @@ def read_classes(scheme: str, table, scheme_parameter: str, table_parameter: str
     return landuse.Classes.from_table(frame, scheme_parameter)
 
 
-def _check_nodata(source, table: landuse.Classes) -> None:
+def check_nodata(raster, table: landuse.Classes) -> None:
     """Refuse a raster whose nodata value is one of the classes that matter."""
-    dataset, _ = layers.open_raster(source, "land_use")
-    with dataset:
-        nodata = dataset.nodata
-    match = np.flatnonzero((table.codes == nodata) & (table.parts > 0))
+    match = np.flatnonzero((table.codes == raster.nodata) & (table.parts > 0))
     if len(match):
         raise InputError(
-            "land_use",
-            f"its nodata value {nodata:g} is the code of '{table.names[match[0]]}', so that this class is lost",
+            raster.parameter,
+            f"its nodata value {raster.nodata:g} is the code of '{table.names[match[0]]}', so that this class is lost",
             "Unset the nodata value (gdal_edit -unsetnodata) or set another",
         )
 
@@ -310,16 +307,18 @@ class _Divider:
     """A finer raster that says how the cells of city are divided; a context manager."""
 
     def __init__(self, source, table: landuse.Classes, grid: rasters.Grid):
-        self._raster = rasters.open_band(source, "finer")
         self._table = table
-        ratio = math.sqrt(_cell_area(grid) / _cell_area(self._raster.grid))
-        if ratio < 1.5:
-            self._raster.__exit__()
-            raise InputError(
-                "finer",
-                f"its cells are {1 / ratio:.3g} times as wide as those of land_use",
-                "Choose a raster of smaller cells, such as 10 m for 30 m",
-            )
+        with ExitStack() as stack:
+            self._raster = stack.enter_context(rasters.open_band(source, "finer"))
+            check_nodata(self._raster, table)
+            ratio = math.sqrt(_cell_area(grid) / _cell_area(self._raster.grid))
+            if ratio < 1.5:
+                raise InputError(
+                    "finer",
+                    f"its cells are {1 / ratio:.3g} times as wide as those of land_use",
+                    "Choose a raster of smaller cells, such as 10 m for 30 m",
+                )
+            stack.pop_all()
         self._factor = min(math.ceil(ratio - 0.1), _FINEST)
         self._fine = rasters.resampled(self._raster, grid.refined(self._factor), "nearest")
 

@@ -15,7 +15,7 @@ from ..core.landstatistics import DEDUCTED, TABLE_PARTS
 from . import landuse, layers, rasters
 from . import report as pages
 from .run import Run
-from .spreading import parts_of_sectors
+from .spreading import parts_of_sectors, tell_of_borders
 
 _WHOLE = "all districts"
 _COLOURS = landuse.COLOURS | {DEDUCTED: "#b8b8b8"}
@@ -84,8 +84,11 @@ def land_use_statistics(
         rasterio.Env(GDAL_CACHEMAX=landuse.CACHE_MB, GDAL_NUM_THREADS="ALL_CPUS"),
         rasters.open_band(land_use, "land_use", run) as raster,
     ):
+        landuse.check_nodata(raster, known)
         polygons = rasters.on_grid(frame[["geometry"]], raster, "districts")
         areas = statistics.class_areas(_tiles(run, raster, polygons, known), len(frame), len(known.codes))
+        outcome = "areas and shares are those of that part"
+        tell_of_borders(run, polygons, [names[row] for row in district], raster.grid, "land_use", outcome)
     areas = np.array([np.bincount(district, column, len(names)) for column in areas.T]).T
     emissions = emissions.groupby(district).sum() if emissions is not None else None
     empty = areas.sum(axis=1) == 0

@@ -59,7 +59,7 @@ class Raster:
     Attributes
     ----------
     grid : its cells; name : the file's stem; parameter : its name in messages.
-    bands : how many the file has.
+    bands : how many the file has; nodata : the value that marks cells without data, None where there is none.
     quantity, unit : ``total`` or ``density`` and the unit, where the file says so (as those written here do), else "".
     """
 
@@ -67,7 +67,7 @@ class Raster:
         self.grid, self.parameter, self.band = grid, parameter, band
         self.path = dataset.name
         self.name = Path(dataset.name).stem
-        self.bands = dataset.count
+        self.bands, self.nodata = dataset.count, dataset.nodatavals[band - 1]
         self.tags = dataset.tags() | dataset.tags(band)
         self.quantity = self.tags.get("QUANTITY", "")
         self.unit = dataset.units[band - 1] or self.tags.get("UNIT", "")
@@ -271,7 +271,7 @@ def create(
             blockxsize=TILE,
             blockysize=TILE,
             interleave="band",
-            # A third of the time of deflate for files of the same size; every QGIS reads it.
+            # A third of the time of deflate for files of the same size; GDAL 2.3 or newer reads it, if built with zstd.
             compress="zstd",
             zstd_level=1,
             # Differences of neighbours help where values vary smoothly, and hurt where most are 0 or 1.

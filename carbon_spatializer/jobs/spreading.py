@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from ..core import accounting, spreading, units
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
-from ..core.landuse import PARTS, overlapping_pairs
+from ..core.landuse import PARTS, overlapping_pairs, true_areas
 from ..core.ledger import sentence
 from . import checks, layers, rasters
 from .landuse import CACHE_MB
@@ -184,8 +184,19 @@ def read_totals(run: Run, source, region_field: str, amount_field: str, unit: st
     if sector is not None:
         rows = pd.DataFrame({"region": region, "sector": layers.keys(table[sector])})
         rows["amount"] = layers.numbers(table, amount_field, "totals")
+        if region_field not in table and rows["sector"].duplicated().any():
+            run.warning(
+                f"totals: without a field '{region_field}' all rows of a sector are added up, and the sums spread over "
+                "all districts together."
+            )
     else:
         rows = _by_column(run, table.drop(columns=region_field, errors="ignore"), region, parts)
+        if region_field not in table and len(table) > 1:
+            raise InputError(
+                "totals",
+                f"it has {len(table):,} rows of totals but no field '{region_field}' that says of which regions",
+                f"Choose the field with the regions' names (totals_region_field) among {', '.join(table)}",
+            )
     return spreading.tonnes_by_part(rows, parts) * scale
 
 
@@ -430,6 +441,35 @@ class _Tiles:
         return spreading.Tile(district, area, land, density)
 
 
+def tell_of_borders(
+    run: Run, polygons: gpd.GeoDataFrame, names: list[str], grid: rasters.Grid, raster: str, outcome: str
+) -> None:
+    """Warn of districts that a raster does not cover, and of districts that overlap.
+
+    polygons : in the CRS of the raster's grid; names : of the polygons; raster : its parameter; outcome : what it means
+        that a district is covered in part.
+    """
+    shapes = np.asarray(polygons.geometry.array)
+    inside = shapely.area(shapely.intersection(shapes, shapely.box(*grid.bounds)))
+    covered = inside / np.maximum(shapely.area(shapes), np.finfo(float).tiny)
+    short = np.flatnonzero(covered < _COVERED)
+    if len(short):
+        row = short[np.argmin(covered[short])]
+        run.warning(
+            f"{raster}: the raster covers only a part of {len(short):,} districts (least of {names[row]}: "
+            f"{100 * covered[row]:.1f} %); {outcome}."
+        )
+    pairs = overlapping_pairs(shapes, grid.crs)
+    pairs = pairs[pairs["area_m2"] > _ROUNDING * true_areas(shapes, grid.crs).max()]
+    if len(pairs):
+        most = pairs.loc[pairs["area_m2"].idxmax()]
+        first, second = names[int(most["first"])], names[int(most["second"])]
+        run.warning(
+            f"districts: {len(pairs):,} pairs overlap, {pairs['area_m2'].sum():,.0f} m2 in all (most: {first} and "
+            f"{second}, {most['area_m2']:,.0f} m2); their cells count to the first of the two."
+        )
+
+
 def _check_ground(
     run: Run, tiles: _Tiles, chosen: _Units, by_district: spreading.Land, of_units: spreading.Land
 ) -> None:
@@ -443,25 +483,8 @@ def _check_ground(
             "Choose a raster that covers all districts, with cells smaller than they are; a district that lies under "
             "another has no cells of its own",
         )
-    shapes = np.asarray(tiles.polygons.geometry.array)
-    inside = shapely.area(shapely.intersection(shapes, shapely.box(*tiles.grid.bounds)))
-    covered = inside / np.maximum(shapely.area(shapes), np.finfo(float).tiny)
-    short = np.flatnonzero(covered < _COVERED)
-    if len(short):
-        row = short[np.argmin(covered[short])]
-        run.warning(
-            f"land: the raster covers only a part of {len(short):,} districts (least of {chosen.districts[row]}: "
-            f"{100 * covered[row]:.1f} %); all their tonnes lie on that part."
-        )
-    pairs = overlapping_pairs(shapes, tiles.grid.crs)
-    pairs = pairs[pairs["area_m2"] > _ROUNDING * by_district.ground.max()]
-    if len(pairs):
-        most = pairs.loc[pairs["area_m2"].idxmax()]
-        first, second = chosen.districts[int(most["first"])], chosen.districts[int(most["second"])]
-        run.warning(
-            f"districts: {len(pairs):,} pairs overlap, {pairs['area_m2'].sum():,.0f} m2 in all (most: {first} and "
-            f"{second}, {most['area_m2']:,.0f} m2); their cells count to the first of the two."
-        )
+    outcome = "all their tonnes lie on that part"
+    tell_of_borders(run, tiles.polygons, chosen.districts, tiles.grid, "land", outcome)
     outside = by_district.outside.sum()
     if outside > 0:
         whole = outside + by_district.area.sum()

@@ -168,6 +168,16 @@ def test_circles_are_round_and_true_on_the_ground(crs, longitude, latitude):
     assert landuse.true_areas(np.array([circle]), crs)[0] == pytest.approx(np.pi * 15**2, rel=1e-7)
 
 
+def test_areas_of_parts_that_lie_far_apart_are_true():
+    """Two squares of 0.05 degrees at 31 and 34.5 degrees north, as one multipolygon: 51.93 km2 on the ellipsoid."""
+    parts = [box(118, 31, 118.05, 31.05), box(118, 34.5, 118.05, 34.55)]
+    geod = pyproj.CRS("EPSG:4326").get_geod()
+    area = sum(abs(geod.geometry_area_perimeter(part)[0]) for part in parts)
+    shapes = np.array([shapely.MultiPolygon(parts), parts[0]])
+    assert landuse.true_areas(shapes, pyproj.CRS("EPSG:4326"))[0] == pytest.approx(area, rel=1e-6)
+    assert landuse.true_areas(np.zeros(0, object), UTM).tolist() == []
+
+
 def test_overlapping_pairs_and_unions():
     # Squares of 100 m on the meridian, where the scale is 0.9996: the first two share 50 x 100, the third touches
     # the second, the fourth lies apart.

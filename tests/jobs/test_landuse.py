@@ -430,6 +430,14 @@ REFUSALS = {
         },
         "finer: its cells are 2 times as wide as those of land_use",
     ),
+    "a class of the finer raster as nodata": (
+        lambda folder: {
+            "finer": write_raster(
+                folder / "f.tif", np.full((9, 9), 40), transform=Affine(10, 0, WEST, 0, -10, NORTH), nodata=50
+            )
+        },
+        "finer: its nodata value 50 is the code of 'built-up'",
+    ),
     "finer raster of another scheme": (
         lambda folder: {
             "finer": write_raster(

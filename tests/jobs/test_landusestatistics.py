@@ -163,6 +163,19 @@ def test_a_district_without_cells_is_told(folder):
     assert "districts: no cell of the land use has its centre in B" in said
 
 
+def test_districts_that_overlap_or_leave_the_raster_are_told(folder):
+    frame = gpd.read_file(folder / "districts.gpkg")
+    west, south, east, north = frame.geometry.iloc[0].bounds
+    frame.loc[0, "geometry"] = box(2 * west - east, south, east + 30, north)
+    (folder / "districts.gpkg").unlink()
+    frame.to_file(folder / "districts.gpkg")
+    _, _, said = tell(folder)
+    assert "land_use: the raster covers only a part of 1 districts (least of 甲: 60.0 %)" in said
+    assert "areas and shares are those of that part" in said
+    assert "districts: 1 pairs overlap" in said
+    assert "(most: 甲 and B" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -196,6 +209,11 @@ def refused(folder, message, **arguments):
 def test_refuses_nodata_as_a_code(folder):
     write_codes(folder / "use.tif", [[11, 255, 12, 12, 21], [51, 255, 11, 53, 41]])
     refused(folder, r"land_use: its codes 255 \(2 cells\) are not among the classes.*nodata")
+
+
+def test_refuses_a_class_as_nodata(folder):
+    write_codes(folder / "use.tif", [[11, 51, 12, 12, 21]], nodata=51)
+    refused(folder, "land_use: its nodata value 51 is the code of 'urban land'")
 
 
 def test_refuses_a_table_without_emissions(folder):

@@ -461,6 +461,22 @@ def test_refuses_totals_without_sectors_and_parts(folder):
     refused(folder, r"totals: it has neither a field 'sector' nor one for a part \(its other fields are coal\)")
 
 
+def test_refuses_totals_of_regions_that_no_field_names(folder):
+    """A table of districts whose field of names was not chosen is no table of the whole city."""
+    table(folder, [("A", 5, 1), ("B", 6, 1)], ["town", "industry", "city"])
+    message = r"totals: it has 2 rows of totals but no field 'region' .* \(totals_region_field\) among town, industry"
+    refused(folder, message)
+
+
+def test_rows_by_sector_without_regions_are_told(folder):
+    table(folder, [("A", "industry", 5), ("B", "industry", 6), ("B", "city", 1)], ["town", "sector", "gross_t"])
+    _, _, result, said = spread(folder)
+    assert "totals: without a field 'region' all rows of a sector are added up" in said
+    assert result["total_t"] == 12
+    table(folder, [("A", "industry", 5), ("A", "city", 1)], ["town", "sector", "gross_t"])
+    assert "totals:" not in spread(folder)[3]
+
+
 def test_refuses_totals_of_several_years(folder):
     rows = [("A", "industry", 5, 2019), ("A", "industry", 6, 2020)]
     table(folder, rows, ["region", "sector", "gross_t", "year"])
