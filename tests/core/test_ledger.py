@@ -59,5 +59,5 @@ def test_sentence_has_the_totals():
             "fallback_t": [60.0, 5.0],
         }
     )
-    text = ledger.sentence(ledger.close(entries))
-    assert "750.00 t CO2e came in (net), 650.00 t were allocated, 65.00 t of them by fallback; 100.00 t" in text
+    text = ledger.sentence(ledger.close(entries), "t CO2e (net)")
+    assert "750.00 t CO2e (net) came in, 650.00 t were allocated, 65.00 t of them by fallback; 100.00 t" in text
