@@ -18,6 +18,9 @@ from .base import CarbonAlgorithm
 
 _TABLE = [QgsProcessing.SourceType.TypeVector]
 _PARTS = ("industry", "city", "agriculture", "rural")
+# Built-in class tables, and what they are called.
+SCHEMES = ("resdc", "worldcover", "igbp")
+SCHEME_TITLES = ("CAS/RESDC land use (LUCC)", "ESA WorldCover", "MCD12Q1 (IGBP)")
 
 
 class DelineateEmissionLand(CarbonAlgorithm):
@@ -60,7 +63,8 @@ cell's area. They add up to 1 at most.</li>
 <li><b>Class map</b>: the part with the largest fraction: 0 none, 1 industry, 2 city, 3 agriculture, 4 rural.</li>
 <li><b>Ledger of areas</b>: what the parks, the surroundings of enterprises and each land-use class drew, lost by
 overlap, lost outside the raster or off the land, and contributed, in m2 on the ellipsoid.</li>
-<li><b>Overlaps</b>: every overlap in m2, pair by pair, and who kept the ground.</li>
+<li><b>Overlaps</b>: every overlap in m2 and who kept the ground: park by park, of parks and of the surroundings of
+enterprises with each land-use class and with one another; enterprises that lie close together are one row.</li>
 </ul>
 <h3>Method</h3>
 Industry is class 53, the parks, and the ground within 15 m of an enterprise. Parks go first, then the surroundings of
@@ -93,14 +97,12 @@ buffers of 15 m are taken out of all other classes."""
     OVERLAPS = "OVERLAPS"
     OUTPUTS = {OUTPUT: "output", CLASS_MAP: "class_map", LEDGER: "ledger", OVERLAPS: "overlaps"}
 
-    _SCHEMES = ("resdc", "worldcover", "igbp")
-    _SCHEME_TITLES = ("CAS/RESDC land use (LUCC)", "ESA WorldCover", "MCD12Q1 (IGBP)")
     _CELLS = ("fractions", "whole")
 
     def initAlgorithm(self, configuration=None):
         source = QgsProcessing.SourceType
         real = Qgis.ProcessingNumberParameterType.Double
-        schemes = [self.tr(title) for title in self._SCHEME_TITLES]
+        schemes = [self.tr(title) for title in SCHEME_TITLES]
         self.add(
             QgsProcessingParameterRasterLayer(self.LAND_USE, self.tr("Land use")),
             "Raster of land-use or land-cover codes; its first band is used.",
@@ -215,7 +217,7 @@ buffers of 15 m are taken out of all other classes."""
 
         return {
             "land_use": self.raster(parameters, self.LAND_USE, context),
-            "classes": self._SCHEMES[self.parameterAsEnum(parameters, self.CLASSES, context)],
+            "classes": SCHEMES[self.parameterAsEnum(parameters, self.CLASSES, context)],
             "class_table": layer(self.CLASS_TABLE),
             "parks": layer(self.PARKS),
             "park_name_field": self.parameterAsString(parameters, self.PARK_NAME_FIELD, context) or None,
@@ -224,7 +226,7 @@ buffers of 15 m are taken out of all other classes."""
             "land_mask": layer(self.LAND_MASK),
             "spare_water": self.parameterAsBoolean(parameters, self.SPARE_WATER, context),
             "finer": self.raster(parameters, self.FINER, context),
-            "finer_classes": self._SCHEMES[self.parameterAsEnum(parameters, self.FINER_CLASSES, context)],
+            "finer_classes": SCHEMES[self.parameterAsEnum(parameters, self.FINER_CLASSES, context)],
             "finer_class_table": layer(self.FINER_CLASS_TABLE),
             "minimum_patch_ha": self.parameterAsDouble(parameters, self.MINIMUM_PATCH_HA, context),
             "cells": self._CELLS[self.parameterAsEnum(parameters, self.CELLS, context)],

@@ -13,6 +13,7 @@ from qgis.core import (
 )
 
 from .base import CarbonAlgorithm
+from .delineateemissionland import SCHEME_TITLES, SCHEMES
 
 _TABLE = [QgsProcessing.SourceType.TypeVector]
 
@@ -53,9 +54,6 @@ Land-use based carbon emission pattern of Nanjing (2020), doi 10.3389/fevo.2022.
     REPORT = "REPORT"
     OUTPUTS = {OUTPUT: "output", TABLE: "table", REPORT: "report"}
 
-    _SCHEMES = ("resdc", "worldcover", "igbp")
-    _SCHEME_TITLES = ("CAS/RESDC land use (LUCC)", "ESA WorldCover", "MCD12Q1 (IGBP)")
-
     def initAlgorithm(self, configuration=None):
         self.add(
             QgsProcessingParameterRasterLayer(self.LAND_USE, self.tr("Land use")),
@@ -83,7 +81,7 @@ Land-use based carbon emission pattern of Nanjing (2020), doi 10.3389/fevo.2022.
             QgsProcessingParameterEnum(
                 self.CLASSES,
                 self.tr("Meaning of the codes"),
-                [self.tr(title) for title in self._SCHEME_TITLES],
+                [self.tr(title) for title in SCHEME_TITLES],
                 defaultValue=0,
             ),
             "Built-in class tables. A class table of your own takes its place.",
@@ -139,7 +137,7 @@ Land-use based carbon emission pattern of Nanjing (2020), doi 10.3389/fevo.2022.
             "land_use": self.raster(parameters, self.LAND_USE, context),
             "districts": self.layer(parameters, self.DISTRICTS, context, feedback),
             "name_field": self.parameterAsString(parameters, self.NAME_FIELD, context) or None,
-            "classes": self._SCHEMES[self.parameterAsEnum(parameters, self.CLASSES, context)],
+            "classes": SCHEMES[self.parameterAsEnum(parameters, self.CLASSES, context)],
             "class_table": self.layer(parameters, self.CLASS_TABLE, context, feedback, required=False),
             "lines": self.layer(parameters, self.LINES, context, feedback, required=False),
             "parts_table": self.layer(parameters, self.PARTS_TABLE, context, feedback, required=False),
