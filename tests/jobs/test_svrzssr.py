@@ -123,7 +123,7 @@ def test_finer_by_four_with_shared_borders_and_means_for_the_rest(inputs, tmp_pa
 def test_a_map_that_would_be_constant_is_refused(inputs, tmp_path):
     with rasterio.open(tmp_path / "people.tif", "r+") as dataset:
         dataset.write(np.full((1, 4 * SIDE, 4 * SIDE), 500.0))
-    with pytest.raises(InputError, match="constant|same"):
+    with pytest.raises(InputError, match=r"constant|same"):
         svr_zssr(Run(), **inputs | {"drivers": None})
     assert not (tmp_path / "fine.tif").exists()
 
