@@ -153,7 +153,7 @@ def _flows(lines, parts_table) -> pd.DataFrame | None:
     if flows.empty:
         raise InputError(
             "lines",
-            f"no sector belongs to a part; the first is '{rows['sector'].iloc[0]}'",
+            f"they hold no emissions of a sector that is in a part; the first is '{rows['sector'].iloc[0]}'",
             "Account with the Nanjing scheme, or say in a table of parts which part each sector is",
         )
     return flows

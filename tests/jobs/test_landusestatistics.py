@@ -226,7 +226,8 @@ def test_refuses_a_table_without_emissions(folder):
 def test_refuses_lines_of_another_scheme(folder):
     rows = [("buildings", "coal", "counted", 1.0)]
     pd.DataFrame(rows, columns=["sector", "carrier", "status", "t_co2e"]).to_csv(folder / "lines.csv", index=False)
-    refused(folder, "lines: no sector belongs to a part; the first is 'buildings'", lines=str(folder / "lines.csv"))
+    message = "lines: they hold no emissions of a sector that is in a part; the first is 'buildings'"
+    refused(folder, message, lines=str(folder / "lines.csv"))
 
 
 def test_refuses_lines_without_tonnes(folder):
