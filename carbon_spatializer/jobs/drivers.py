@@ -146,7 +146,7 @@ def _given_grid(source, opened: list) -> Grid:
 
 def _common_grid(opened: list, within: gpd.GeoDataFrame | None) -> Grid:
     """The grid of the driver with the largest cells, cut to what all drivers (and the polygons) cover."""
-    coarsest = max(opened, key=lambda raster: _cell_area(raster.grid))
+    coarsest = max(opened, key=lambda raster: raster.grid.middle_area)
     grid = coarsest.grid
     bounds = np.array(grid.bounds)
     for raster in opened:
@@ -158,12 +158,6 @@ def _common_grid(opened: list, within: gpd.GeoDataFrame | None) -> Grid:
             raise InputError("regions", "the regions lie where not all drivers do", "Choose drivers that cover them")
         bounds = cut
     return _cut(grid, bounds)
-
-
-def _cell_area(grid: Grid) -> float:
-    middle = Window(grid.width // 2, grid.height // 2, 1, 1)
-    area = float(grid.cell_areas(middle)[0, 0])
-    return area if np.isfinite(area) else 0.0
 
 
 def _bounds_in(raster, crs: pyproj.CRS) -> np.ndarray:

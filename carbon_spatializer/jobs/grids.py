@@ -101,6 +101,12 @@ class Grid:
         scale = Affine.scale(factor)
         return Grid(self.crs, self.transform @ scale, -(-self.width // factor), -(-self.height // factor))
 
+    @property
+    def middle_area(self) -> float:
+        """True area in m2 of the cell in the middle, to compare grids by; 0 where it has no place on the ground."""
+        area = float(self.cell_areas(Window(self.width // 2, self.height // 2, 1, 1))[0, 0])
+        return area if math.isfinite(area) else 0.0
+
     def cell_areas(self, window: Window | None = None) -> np.ndarray:
         """True areas of the cells of a window, (height, width) in m2, on the CRS's own ellipsoid.
 

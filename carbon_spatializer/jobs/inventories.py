@@ -169,18 +169,13 @@ def _inventory(run: Run, stack: ExitStack, sources, kind: str, units: tuple, sev
 def _common_grid(mine, other, choice: str) -> rasters.Grid:
     """The chosen grid, where the two maps meet."""
     if choice == "coarser":
-        sizes = [_cell_area(raster.grid) for raster in (mine, other)]
+        sizes = [raster.grid.middle_area for raster in (mine, other)]
         choice = "input" if sizes[0] >= sizes[1] else "inventory"
     chosen, against = (mine, other) if choice == "input" else (other, mine)
     window = chosen.grid.window_of(against)
     if window is None:
         raise InputError("inventory", "it does not overlap the input", "Check the CRS and the extent of both rasters")
     return chosen.grid.part(window)
-
-
-def _cell_area(grid: rasters.Grid) -> float:
-    """Area of the cell in the middle."""
-    return float(grid.cell_areas(Window(grid.width // 2, grid.height // 2, 1, 1))[0, 0])
 
 
 def _on(run: Run, raster, common: rasters.Grid, start: float) -> tuple[np.ndarray, np.ndarray]:
