@@ -85,7 +85,7 @@ def test_cells_by_their_centre(folder):
     np.testing.assert_allclose(cells, [[10, 20, 20], [30, np.nan, 20]])
     assert table["allocated_t"].tolist() == [60, 40]
     assert table["scale"].tolist() == [10, 4]
-    assert "100.00 t CO2e came in (net), 100.00 t were allocated" in said
+    assert "100.00 t CO2e came in, 100.00 t were allocated" in said
     assert "Nothing of the weights lay outside" in said
     assert result["total_t"] == 100
     assert result["relative_error"] <= 1e-9
