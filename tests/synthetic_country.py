@@ -31,6 +31,12 @@ def country(seed, units=30):
     return cells, tonnes, built
 
 
+def sample(cells, every=6):
+    """A part of the cells that stands for all, as a comparison takes of large regions."""
+    kept = slice(None, None, every)
+    return regression.Cells(cells.values[kept], cells.region[kept], cells.weight[kept] * every, cells.area_km2[kept])
+
+
 def provinces(cells, tonnes):
     """The provinces of a country, as a comparison takes them, and their spatial blocks."""
     count = cells.region.max() + 1
