@@ -180,12 +180,29 @@ def as_total(raster, factor: float = 1.0, by_area: bool | None = None):
     """A raster as totals per cell.
 
     factor : by which values are multiplied; by_area : whether they are per m2 and so multiplied by the cells' areas.
-        None leaves that to what the raster says of itself: its unit may be per m2, ha or km2; else m2 is meant.
+        None leaves that to what the raster says of itself: a density's unit must be per m2, ha or km2.
+
+    Raises
+    ------
+    InputError : the raster says that it holds a density, but not per which area.
     """
     if by_area is None:
         by_area = raster.quantity == "density"
-        factor /= _AREAS.get(raster.unit.rpartition("/")[2].strip().lower(), 1.0) if by_area else 1.0
+        factor /= _area_of(raster) if by_area else 1.0
     return _Total(raster, factor, by_area) if by_area or factor != 1 else raster
+
+
+def _area_of(raster) -> float:
+    """The area in m2 that a density is given per."""
+    _, _, per = raster.unit.lower().replace(" per ", "/").partition("/")
+    area = per.split("/")[0].split()
+    if not area or area[0] not in _AREAS:
+        raise InputError(
+            raster.parameter,
+            f"'{raster.name}' holds a density, but its unit '{raster.unit}' names no area",
+            f"Give its band a unit such as t/km2 (known are {', '.join(_AREAS)})",
+        )
+    return _AREAS[area[0]]
 
 
 class _Total:

@@ -98,7 +98,7 @@ def svr_zssr(
         **given,
     )
     run.info(fitted["summary"])
-    mapped = spatialize_coarse(_Step(run, 0.3, 0.35), model=str(chosen), output=raw, **given)
+    mapped = spatialize_coarse(_Step(run, 0.3, 0.35), model=str(chosen), regions=regions, output=raw, **given)
     run.info(mapped["summary"])
     # Corrected now, though only to compare with: what the policies refuse is refused before the network is trained.
     corrected_coarse = run.stage(coarse, "coarse") if coarse else folder / "corrected.tif"

@@ -146,7 +146,8 @@ def test_land_cover_in_another_projection_keeps_the_mass(folder):
 
 
 def test_densities_weigh_by_area(folder):
-    write_raster(folder / "density.tif", np.ones((2, 1)), 10.0, 100.0, 65.0, "EPSG:4326", QUANTITY="density")
+    says = {"QUANTITY": "density", "UNIT": "t CO2/km2 per year"}
+    write_raster(folder / "density.tif", np.ones((2, 1)), 10.0, 100.0, 65.0, "EPSG:4326", **says)
     write_raster(folder / "cover.tif", np.array([[13], [12]], "uint8"), 10.0, 100.0, 65.0, "EPSG:4326", 255)
     table, _, _ = shared(folder, ("density.tif",), regions=None, name_field=None)
     # Zones of a sphere: sin 65 - sin 55 against sin 55 - sin 45 degrees; the ellipsoid differs by less than 1 %.

@@ -447,3 +447,27 @@ def test_what_gdal_noted_of_an_earlier_raster_is_removed(tmp_path):
         writer.write(grid(2, 2).windows()[0], np.ones((2, 2)))
     run.commit({})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "a.tif.run.json"]
+
+
+# Totals ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_m2"), [("t/m2", 1.0), ("t CO2e/ha", 1e-4), ("t CO2/km2 per year", 1e-6), ("t per km2", 1e-6)]
+)
+def test_densities_become_totals_by_the_area_in_their_unit(tmp_path, unit, per_m2):
+    grid = Grid(pyproj.CRS("EPSG:6933"), Affine(1000, 0, 0, 0, -1000, 4000000), 1, 1)
+    with rasters.create(Run(), tmp_path / "a.tif", grid, unit=unit, quantity="density", description="d") as writer:
+        writer.write(Window(0, 0, 1, 1), np.array([[3.0]]))
+    with rasters.open_band(str(tmp_path / "a.tif"), "input") as raster:
+        # 1 km2 on the map of an equal-area CRS is 1 km2 on the ground.
+        assert rasters.as_total(raster).read()[0, 0] == pytest.approx(3e6 * per_m2, rel=1e-5)
+
+
+@pytest.mark.parametrize("unit", ["", "t CO2e", "t/cell"])
+def test_a_density_that_names_no_area_is_refused(tmp_path, unit):
+    grid = Grid(pyproj.CRS("EPSG:6933"), Affine(1000, 0, 0, 0, -1000, 4000000), 1, 1)
+    with rasters.create(Run(), tmp_path / "a.tif", grid, unit=unit, quantity="density", description="d") as writer:
+        writer.write(Window(0, 0, 1, 1), np.array([[3.0]]))
+    with rasters.open_band(str(tmp_path / "a.tif"), "input") as raster, pytest.raises(InputError, match="no area"):
+        rasters.as_total(raster)

@@ -120,6 +120,27 @@ def test_finer_by_four_with_shared_borders_and_means_for_the_rest(inputs, tmp_pa
     assert (found[~known] > 0).all()
 
 
+def test_drivers_of_the_whole_world_are_cut_to_the_regions(inputs, tmp_path):
+    for name in ("lights", "people"):
+        with rasterio.open(tmp_path / f"{name}.tif") as dataset:
+            profile, values = dataset.profile, dataset.read(1)
+        around = np.pad(values, 30, mode="wrap")
+        west, north = 500000 - 30 * CELL, 3400000 + 30 * CELL
+        profile |= {"width": around.shape[1], "height": around.shape[0]}
+        profile["transform"] = Affine(CELL, 0, west, 0, -CELL, north)
+        with rasterio.open(tmp_path / f"{name}.tif", "w", **profile) as dataset:
+            dataset.write(around, 1)
+    run = Run()
+    svr_zssr(run, **inputs, without_total="mean")
+    run.commit({})
+    tonnes = gpd.read_file(inputs["regions"])["kt"].to_numpy() * 1000
+    # As large as the regions, and no more.
+    found, _, values = sums(tmp_path / "fine.tif", 2)
+    assert values.shape == (8 * SIDE, 8 * SIDE)
+    known = np.isfinite(tonnes)
+    np.testing.assert_allclose(found[known], tonnes[known], rtol=1e-9)
+
+
 def test_a_map_that_would_be_constant_is_refused(inputs, tmp_path):
     with rasterio.open(tmp_path / "people.tif", "r+") as dataset:
         dataset.write(np.full((1, 4 * SIDE, 4 * SIDE), 500.0))
