@@ -52,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.job is None or options.request is None:
         parser.print_usage(sys.stderr)
         return 2
+    # A shell that starts programs in the background has them ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     emit = _protocol()
     run = Run(emit, options.run_id)
     if options.parent:
