@@ -18,6 +18,18 @@ from qgis.core import (
 
 from .base import CarbonAlgorithm
 
+# The job's kinds of regression and their titles.
+KINDS = {
+    "svr_linear": "SVR, linear kernel",
+    "svr_rbf": "SVR, RBF kernel",
+    "bayesian_ridge": "Bayesian ridge",
+    "linear": "Linear",
+    "elastic_net": "ElasticNet",
+    "nonnegative": "Non-negative linear",
+    "random_forest": "Random forest",
+    "gradient_boosting": "Gradient boosting",
+}
+
 
 class CompareRegressions(CarbonAlgorithm):
     """Learn regional totals from drivers with several regressions."""
@@ -78,16 +90,6 @@ SVR-ZSSR downscaling of China's emissions 2010: R<sup>2</sup>, MAE and RMSE are 
     OUTPUTS = {MODEL: "model", OUTPUT: "output", TABLE: "table", REPORT: "report"}
 
     _FORMS = ("log density", "mean density", "sum")
-    _KINDS = {
-        "svr_linear": "SVR, linear kernel",
-        "svr_rbf": "SVR, RBF kernel",
-        "bayesian_ridge": "Bayesian ridge",
-        "linear": "Linear",
-        "elastic_net": "ElasticNet",
-        "nonnegative": "Non-negative linear",
-        "random_forest": "Random forest",
-        "gradient_boosting": "Gradient boosting",
-    }
     _CHOICES = ("cells", "test")
     _MISSING = ("skip", "zero")
 
@@ -138,9 +140,9 @@ SVR-ZSSR downscaling of China's emissions 2010: R<sup>2</sup>, MAE and RMSE are 
             QgsProcessingParameterEnum(
                 self.KINDS,
                 self.tr("Models"),
-                [self.tr(title) for title in self._KINDS.values()],
+                [self.tr(title) for title in KINDS.values()],
                 allowMultiple=True,
-                defaultValue=list(range(len(self._KINDS))),
+                defaultValue=list(range(len(KINDS))),
             ),
             "Choose a single one to have it saved whatever its score.",
             advanced=True,
@@ -261,7 +263,7 @@ SVR-ZSSR downscaling of China's emissions 2010: R<sup>2</sup>, MAE and RMSE are 
             "test_total_drivers": self.rasters(parameters, self.TEST_TOTAL_DRIVERS, context),
             "holdout_field": text(self.HOLDOUT_FIELD),
             "forms": enums(self.FORMS, self._FORMS),
-            "kinds": enums(self.KINDS, list(self._KINDS)),
+            "kinds": enums(self.KINDS, list(KINDS)),
             "choose_by": enum(self.CHOOSE_BY, self._CHOICES),
             "intercept": self.parameterAsBool(parameters, self.INTERCEPT, context),
             "missing": enum(self.MISSING, self._MISSING),

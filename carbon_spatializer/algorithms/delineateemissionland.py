@@ -17,7 +17,7 @@ from qgis.core import (
 from .base import CarbonAlgorithm
 
 _TABLE = [QgsProcessing.SourceType.TypeVector]
-_PARTS = ("industry", "city", "agriculture", "rural")
+PARTS = ("industry", "city", "agriculture", "rural")
 # Built-in class tables, and what they are called.
 SCHEMES = ("resdc", "worldcover", "igbp")
 SCHEME_TITLES = ("CAS/RESDC land use (LUCC)", "ESA WorldCover", "MCD12Q1 (IGBP)")
@@ -208,7 +208,7 @@ buffers of 15 m are taken out of all other classes."""
                 ),
                 help_text,
             )
-        for part in _PARTS:
+        for part in PARTS:
             self.addOutput(QgsProcessingOutputNumber(f"{part.upper()}_KM2", self.tr(f"Land of {part}, km2")))
 
     def request(self, parameters, context, feedback):

@@ -14,9 +14,9 @@ from qgis.core import (
 )
 
 from .base import CarbonAlgorithm
+from .delineateemissionland import PARTS
 
 _TABLE = [QgsProcessing.SourceType.TypeVector]
-_PARTS = ("industry", "city", "agriculture", "rural")
 
 
 class SpreadOverLandUse(CarbonAlgorithm):
@@ -167,7 +167,7 @@ are told."""
             QgsProcessingParameterEnum(
                 self.WEIGHTED_PARTS,
                 self.tr("Parts that spread by the weight"),
-                [self.tr(part) for part in _PARTS],
+                [self.tr(part) for part in PARTS],
                 allowMultiple=True,
                 defaultValue=[0, 1, 3],
             ),
@@ -190,9 +190,9 @@ are told."""
         self._add_raster(
             "INTENSITY", "Emission intensity", "All parts, t CO2e per ha of the cell and year.", shown=True
         )
-        for part in _PARTS:
+        for part in PARTS:
             self._add_raster(part.upper(), f"Emissions: {part}", "t CO2e per cell and year.")
-        for part in _PARTS:
+        for part in PARTS:
             self._add_raster(
                 f"{part.upper()}_INTENSITY", f"Emission intensity: {part}", "t CO2e per ha of the cell and year."
             )
@@ -268,6 +268,6 @@ are told."""
             "parts_table": self.layer(parameters, self.PARTS_TABLE, context, feedback, required=False),
             "weight": self.raster(parameters, self.WEIGHT, context),
             "weight_quantity": choice(self.WEIGHT_QUANTITY, self._QUANTITIES),
-            "weighted_parts": choices(self.WEIGHTED_PARTS, _PARTS),
+            "weighted_parts": choices(self.WEIGHTED_PARTS, PARTS),
             "fallbacks": choices(self.FALLBACKS, self._FALLBACKS),
         }

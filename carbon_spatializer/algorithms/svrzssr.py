@@ -17,6 +17,7 @@ from qgis.core import (
 )
 
 from .base import CarbonAlgorithm
+from .compareregressions import KINDS
 
 
 class SvrZssr(CarbonAlgorithm):
@@ -82,16 +83,6 @@ SVR-ZSSR downscaling of provincial carbon emissions, China 2010 (Scientific Repo
         RESOLUTION_REPORT: "resolution_report",
     }
 
-    _KINDS = {
-        "svr_linear": "SVR, linear kernel",
-        "svr_rbf": "SVR, RBF kernel",
-        "bayesian_ridge": "Bayesian ridge",
-        "linear": "Linear",
-        "elastic_net": "ElasticNet",
-        "nonnegative": "Non-negative linear",
-        "random_forest": "Random forest",
-        "gradient_boosting": "Gradient boosting",
-    }
     # Parameter -> title, value and label of each choice, help; the first is the default.
     _CHOICES = {
         FACTOR: ("Times finer", {2: "2", 4: "4", 8: "8"}, "How many times finer than the coarse grid the result is."),
@@ -175,7 +166,7 @@ SVR-ZSSR downscaling of provincial carbon emissions, China 2010 (Scientific Repo
         self._add_several(
             self.FORMS, "What the regressions learn", self._FORMS, [0, 1], "All chosen ones are compared."
         )
-        labels = list(self._KINDS.values())
+        labels = list(KINDS.values())
         self._add_several(self.KINDS, "Regressions", labels, list(range(len(labels))), "All chosen are compared.")
         for name in list(self._CHOICES)[1:]:
             self._add_choice(name, advanced=True)
@@ -273,7 +264,7 @@ SVR-ZSSR downscaling of provincial carbon emissions, China 2010 (Scientific Repo
             "test_drivers": self.rasters(parameters, self.TEST_DRIVERS, context),
             "test_total_drivers": self.rasters(parameters, self.TEST_TOTAL_DRIVERS, context),
             "forms": several(self.FORMS, self._FORMS),
-            "kinds": several(self.KINDS, list(self._KINDS)),
+            "kinds": several(self.KINDS, list(KINDS)),
             "grid": self.raster(parameters, self.GRID, context),
             "seed": self.parameterAsInt(parameters, self.SEED, context),
             "scheduler": text(self.SCHEDULER),

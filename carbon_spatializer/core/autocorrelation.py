@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse, stats
 
+from .checks import one_of
 from .errors import InputError
 from .significance import DIRECTED, TWO_SIDED, permutation_p
 
@@ -78,8 +79,7 @@ class LocalMoran:
 def transform(values: np.ndarray, kind: str) -> np.ndarray:
     """Tame skewed values: ``none``, ``log1p`` (natural log of 1 + value, value in its own unit), ``rank`` (average
     ranks, 1 to n) or ``winsor`` (the lowest and highest 2.5 % are set to these percentiles). No value may be NaN."""
-    if kind not in TRANSFORMS:
-        raise InputError("transform", f"'{kind}' is unknown", f"Use one of {', '.join(TRANSFORMS)}")
+    one_of(kind, TRANSFORMS, "transform")
     if kind == "log1p":
         if (values < 0).any():
             raise InputError(

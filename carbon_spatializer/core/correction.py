@@ -7,6 +7,7 @@ cell c, CW_n the sum of the weights in region n and SC_n the region's total.
 import numpy as np
 import pandas as pd
 
+from .checks import one_of
 from .errors import InputError
 
 WITHOUT_TOTAL = ("empty", "mean", "keep", "refuse")
@@ -36,8 +37,8 @@ def factors(names, totals, weights, areas, without_total: str = "empty", zero_we
     ------
     InputError : a total is negative, a policy refuses a region, or there is no region with a total at all.
     """
-    _check(without_total, WITHOUT_TOTAL, "without_total")
-    _check(zero_weights, ZERO_WEIGHTS, "zero_weights")
+    one_of(without_total, WITHOUT_TOTAL, "without_total")
+    one_of(zero_weights, ZERO_WEIGHTS, "zero_weights")
     names = [str(name) for name in names]
     totals, weights, areas = (np.asarray(values, float) for values in (totals, weights, areas))
     known = ~np.isnan(totals)
@@ -90,11 +91,6 @@ def factors(names, totals, weights, areas, without_total: str = "empty", zero_we
         scale=scale,
         per_m2=per_m2,
     )
-
-
-def _check(value: str, known: tuple[str, ...], parameter: str) -> None:
-    if value not in known:
-        raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
 
 
 def _refuse(names: list[str], bad: np.ndarray, parameter: str, problem: str, mend: str) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import shapely
 
+from .checks import one_of
 from .errors import InputError
 
 SHAPES = ("square", "hexagon")
@@ -42,8 +43,7 @@ def cells(
     ------
     InputError : the size is not positive, the shape is unknown, or there would be too many cells to handle.
     """
-    if shape not in SHAPES:
-        raise InputError("shape", f"'{shape}' is unknown", f"Use one of {', '.join(SHAPES)}")
+    one_of(shape, SHAPES, "shape")
     if not (np.isfinite(size) and size > 0):
         raise InputError("cell_size", f"{size:g} is not a positive number", "Give the size in metres, for example 1000")
     bounds = np.atleast_2d(bounds)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from . import units
-from .errors import InputError
+from .checks import one_of
 
 CARBON_TO_CO2 = 44 / 12
 SUBSTANCES = {"CO2": 1.0, "carbon": CARBON_TO_CO2}
@@ -40,8 +40,7 @@ def to_tonnes(mass: str, substance: str, per: str, time: str) -> tuple[float, bo
     ODIAC, t carbon per cell and month: (44, False), as 44/12 x 12 = 44. FFDAS, kg carbon per m2 and year: 44/12/1000.
     """
     for value, known, parameter in ((substance, SUBSTANCES, "substance"), (per, PER, "per"), (time, TIMES, "time")):
-        if value not in known:
-            raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
+        one_of(value, known, parameter)
     area = PER[per]
     factor = units.factor(mass, "t", "mass_unit") * SUBSTANCES[substance] * TIMES[time]
     return factor / (area or 1.0), area is not None

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from .errors import InputError
+from .checks import one_of
 
 BH, BY, BONFERRONI, NONE = "BH", "BY", "Bonferroni", "none"
 CORRECTIONS = (BH, BY, BONFERRONI, NONE)
@@ -23,7 +23,7 @@ def q_values(p: np.ndarray, correction: str = BH) -> np.ndarray:
         independent or positively dependent tests), ``BY`` (Benjamini and Yekutieli 2001: the same under any
         dependence), ``Bonferroni`` (chance of even one false finding) or ``none``.
     """
-    _check(correction, CORRECTIONS, "correction")
+    one_of(correction, CORRECTIONS, "correction")
     q = np.array(p, dtype=float)
     tested = np.isfinite(q)
     if tested.any() and correction == BONFERRONI:
@@ -46,7 +46,7 @@ def permutation_p(
     alternative : ``two-sided`` doubles the smaller tail (at most 1); ``directed`` takes the smaller tail as it is,
         which is esda's custom up to 2.9 and calls about twice as many units of pure noise significant.
     """
-    _check(alternative, ALTERNATIVES, "alternative")
+    one_of(alternative, ALTERNATIVES, "alternative")
     tail = (np.minimum(greater, lesser) + 1) / (permutations + 1)
     return np.minimum(1.0, _sides(alternative) * tail)
 
@@ -62,7 +62,7 @@ def needed_permutations(tests: int, alpha: float, correction: str = BH, alternat
     The smallest p value must be at most alpha / m for BH and Bonferroni, alpha / (m sum of 1/i) for BY, and alpha
     without a correction; m is the number of tests.
     """
-    _check(correction, CORRECTIONS, "correction")
+    one_of(correction, CORRECTIONS, "correction")
     burden = 1.0 if correction == NONE else float(max(tests, 1))
     if correction == BY:
         burden *= float(np.sum(1 / np.arange(1, max(tests, 1) + 1)))
@@ -82,8 +82,3 @@ def can_reach(
 
 def _sides(alternative: str) -> int:
     return 2 if alternative == TWO_SIDED else 1
-
-
-def _check(value: str, known: tuple[str, ...], parameter: str) -> None:
-    if value not in known:
-        raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")

@@ -11,6 +11,7 @@ import shapely
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from .checks import one_of
 from .errors import InputError
 
 _CHUNK = 50_000
@@ -144,8 +145,7 @@ def kernel(
     bandwidth : one distance for all units; None takes for each unit the distance of its k-th nearest neighbour, which
         adapts to how densely the units lie.
     """
-    if function not in KERNELS:
-        raise InputError("kernel", f"'{function}' is unknown", f"Use one of {', '.join(KERNELS)}")
+    one_of(function, KERNELS, "kernel")
     n = len(coordinates)
     if bandwidth is not None:
         first, second, distance = _within(coordinates, bandwidth)

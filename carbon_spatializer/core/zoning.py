@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from .checks import one_of
 from .errors import InputError
 
 LOW_CARBON_ECONOMIC = "low-carbon economic zone"
@@ -80,8 +81,7 @@ def zones(ecc: np.ndarray, esc: np.ndarray, equality: str = "high") -> np.ndarra
     ------
     InputError : ``equality`` is neither ``high`` nor ``low``.
     """
-    if equality not in EQUALITY:
-        raise InputError("equality", f"'{equality}' is unknown", f"Use one of {', '.join(EQUALITY)}")
+    one_of(equality, EQUALITY, "equality")
     is_high = np.greater_equal if equality == "high" else np.greater
     rich, green = is_high(ecc, 1), is_high(esc, 1)
     return np.select(

@@ -9,6 +9,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 
+from ..core.checks import one_of
 from ..core.errors import InputError
 
 # Name of the job (and of its Processing tool) -> module and function, imported when the job is run.
@@ -41,8 +42,7 @@ JOBS = {
 
 def find(name: str) -> Callable:
     """The job's function; raises InputError on an unknown name."""
-    if name not in JOBS:
-        raise InputError("job", f"'{name}' is unknown", f"Use one of {', '.join(JOBS)}")
+    one_of(name, JOBS, "job")
     module, function = JOBS[name]
     return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..core import accounting
+from ..core.checks import one_of
 from ..core.errors import InputError
 from . import layers
 from . import report as pages
@@ -156,8 +157,7 @@ def _own_scheme(source) -> pd.DataFrame:
 
 
 def _scheme(name: str) -> pd.DataFrame:
-    if name not in schemes():
-        raise InputError("scheme", f"'{name}' is unknown", f"Use one of {', '.join(schemes())}")
+    one_of(name, schemes(), "scheme")
     return _read(f"scheme_{name}.csv", dtype=str)
 
 
@@ -167,8 +167,7 @@ def _read(name: str, **options) -> pd.DataFrame:
 
 def _gwp(name: str) -> dict[str, float]:
     table = _read("gwp.csv")
-    if name not in set(table["set"]):
-        raise InputError("gwp", f"'{name}' is unknown", f"Use one of {', '.join(table['set'].unique())}")
+    one_of(name, table["set"].unique(), "gwp")
     return dict(table.loc[table["set"] == name, ["gas", "gwp"]].itertuples(index=False, name=None))
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from rasterio.windows import Window
 
-from ..core import correction, ledger, units
+from ..core import checks, correction, ledger, units
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
-from . import checks, layers, rasters
+from . import layers, rasters
 from .run import Run
 
 BORDERS = ("centre", "parts")

@@ -10,9 +10,9 @@ import pyproj
 from affine import Affine
 from rasterio.windows import Window
 
+from ..core.checks import one_of
 from ..core.errors import InputError
 from . import rasters
-from .checks import one_of
 from .grids import Grid
 from .run import Run
 

@@ -13,6 +13,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from ..core.checks import one_of
 from ..core.errors import CarbonError, InputError
 from ..worker import environment
 from .run import Run
@@ -45,10 +46,8 @@ def set_up_environment(
     -------
     ``python``, the environment's interpreter, and ``parts``, what is installed now.
     """
-    if part not in environment.PARTS:
-        raise InputError("part", f"'{part}' is unknown", f"Use one of {', '.join(environment.PARTS)}")
-    if device not in _DEVICES:
-        raise InputError("device", f"'{device}' is unknown", f"Use one of {', '.join(_DEVICES)}")
+    one_of(part, environment.PARTS, "part")
+    one_of(device, _DEVICES, "device")
     target = Path(folder) if folder else environment.default_folder()
     python = environment.python_in(target)
     wanted = environment.PARTS[: environment.PARTS.index(part) + 1]

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from rasterio.windows import Window
 
-from ..core import inventories
+from ..core import checks, inventories
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
-from . import checks, landcover, layers, rasters
+from . import landcover, layers, rasters
 from .correction import region_names
 from .inventoryreport import UNIT, comparison
 from .run import Run

@@ -13,10 +13,10 @@ import rasterio.features
 import shapely
 from rasterio.windows import Window
 
-from ..core import landuse
+from ..core import checks, landuse
 from ..core.errors import InputError, MassError
 from ..core.landuse import NAMES, PARTS
-from . import checks, layers, rasters
+from . import layers, rasters
 from .run import Run
 
 SCHEMES = ("resdc", "worldcover", "igbp")
@@ -253,7 +253,7 @@ def _outside(shapes: np.ndarray, areas: np.ndarray, grid: rasters.Grid) -> float
 
 
 def _warn_of_coarse_cells(run: Run, grid: rasters.Grid, radius: float, near: _Claim) -> None:
-    side = math.sqrt(_cell_area(grid))
+    side = math.sqrt(grid.middle_area)
     if near.features and side > 2 * radius:
         run.warning(
             f"cells: cells of {side:,.0f} m are wider than the surroundings of enterprises ({2 * radius:g} m), most of "
@@ -261,14 +261,9 @@ def _warn_of_coarse_cells(run: Run, grid: rasters.Grid, radius: float, near: _Cl
         )
 
 
-def _cell_area(grid: rasters.Grid) -> float:
-    """Area of the cell in the middle of a grid, m2."""
-    return float(grid.cell_areas(Window(grid.width // 2, grid.height // 2, 1, 1))[0, 0])
-
-
 def _merged_patches(run: Run, raster, table: landuse.Classes, hectares: float) -> np.ndarray | None:
     """Part of each cell of the whole raster (position in NAMES), where patches below a size took their neighbour's."""
-    least = math.ceil(hectares * 1e4 / _cell_area(raster.grid) - 1e-6)
+    least = math.ceil(hectares * 1e4 / raster.grid.middle_area - 1e-6)
     if least < 2:
         run.info(f"minimum_patch_ha: every cell is larger than {hectares:g} ha; no patch was merged.")
         return None
@@ -311,7 +306,7 @@ class _Divider:
         with ExitStack() as stack:
             self._raster = stack.enter_context(rasters.open_band(source, "finer"))
             check_nodata(self._raster, table)
-            ratio = math.sqrt(_cell_area(grid) / _cell_area(self._raster.grid))
+            ratio = math.sqrt(grid.middle_area / self._raster.grid.middle_area())
             if ratio < 1.5:
                 raise InputError(
                     "finer",

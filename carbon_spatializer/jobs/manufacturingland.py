@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from ..core import checks
 from ..core.errors import InputError
 from ..core.poi import manufacturing
 from ..core.poi.taxonomy import Taxonomy
-from . import checks, layers
+from . import layers
 from .poi import class_style
 from .run import Run
 

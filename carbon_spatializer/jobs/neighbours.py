@@ -12,6 +12,7 @@ from scipy import sparse
 
 from ..core import weights
 from ..core.autocorrelation import ESDA, SHARED_TABLE, has_flat_rows
+from ..core.checks import one_of
 from ..core.errors import InputError
 from . import layers
 from .run import Run
@@ -41,10 +42,8 @@ class Links:
         self._row_standardised = row_standardised
         self._whole = None
         is_polygon = bool((shapely.get_dimensions(np.asarray(frame.geometry.array)) == 2).all())
-        if kind not in KINDS:
-            raise InputError("weights", f"'{kind}' is unknown", f"Use one of {', '.join(KINDS)}")
-        if kernel not in weights.KERNELS:
-            raise InputError("kernel", f"'{kernel}' is unknown", f"Use one of {', '.join(weights.KERNELS)}")
+        one_of(kind, KINDS, "weights")
+        one_of(kernel, weights.KERNELS, "kernel")
         if kind == "auto":
             kind = "queen" if is_polygon else "nearest"
         if kind in ("queen", "rook") and not is_polygon:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pyogrio
 
+from ..core import checks
 from ..core.errors import InputError
 from ..core.poi import evaluation, network, training
 from ..core.poi.classifier import KINDS, Classifier, classify, weights
 from ..core.poi.taxonomy import Taxonomy, clean, keyword_rules
-from . import checks, layers, poimodel, poireport
+from . import layers, poimodel, poireport
 from .run import Run
 
 _DATA = Path(__file__).resolve().parents[1] / "data"

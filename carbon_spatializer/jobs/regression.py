@@ -10,9 +10,9 @@ import shapely
 
 from ..core import regression, regressors, units
 from ..core.breaks import readable_breaks
+from ..core.checks import at_least, between, one_of
 from ..core.errors import InputError
 from . import layers, rasters
-from .checks import at_least, between, one_of
 from .correction import region_names
 from .drivers import Drivers, open_drivers
 from .regressionreport import write_report

@@ -9,7 +9,7 @@ import pyproj
 from rasterio.windows import Window
 from scipy import sparse
 
-from . import checks
+from ..core import checks
 from .grids import CELLS_AT_ONCE, Grid, centres, interpolation, nodes_of, same_crs, same_grid
 
 HOW = ("sum", "average", "nearest")

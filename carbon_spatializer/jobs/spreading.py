@@ -12,12 +12,12 @@ import rasterio
 import shapely
 from rasterio.windows import Window
 
-from ..core import accounting, spreading, units
+from ..core import accounting, checks, spreading, units
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError
 from ..core.landuse import PARTS, overlapping_pairs, true_areas
 from ..core.ledger import sentence
-from . import checks, layers, rasters
+from . import layers, rasters
 from .landuse import CACHE_MB
 from .run import Run
 

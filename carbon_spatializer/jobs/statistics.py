@@ -9,6 +9,7 @@ import shapely
 from scipy import sparse
 
 from ..core import autocorrelation, significance
+from ..core.checks import one_of
 from ..core.errors import InputError
 from ..core.weights import neighbours
 from . import clustermaps, layers
@@ -292,13 +293,13 @@ class _Data:
     def with_rules(self, divide_by: str, second_divide_by: str, rate: str, transform: str) -> "_Data":
         """Set what is analysed of the values, and check it against what was read."""
         for parameter, value in (("divide_by", divide_by), ("second_divide_by", second_divide_by)):
-            _check(value, DENOMINATORS, parameter)
+            one_of(value, DENOMINATORS, parameter)
             if value == "field" and self.base is None:
                 raise InputError("base_field", f"{parameter} is 'field', but no field was given", "Choose the field")
             if value == "area" and not self.is_polygon:
                 raise InputError(parameter, "points have no area", "Choose polygons, or another denominator")
-        _check(rate, RATES, "rate")
-        _check(transform, autocorrelation.TRANSFORMS, "transform")
+        one_of(rate, RATES, "rate")
+        one_of(transform, autocorrelation.TRANSFORMS, "transform")
         if rate != "plain" and divide_by == "none":
             raise InputError("rate", f"'{rate}' needs something to divide by", "Set divide_by to area or field")
         self.divide_by, self.second_divide_by, self.rate, self.transform = divide_by, second_divide_by, rate, transform
@@ -398,8 +399,8 @@ def _read(run, source, fields, second_field, base_field, category_field, stratum
 
 
 def _check_test(permutations: int, seed: int, alpha: float, alternative: str, correction: str) -> None:
-    _check(alternative, significance.ALTERNATIVES, "alternative")
-    _check(correction, significance.CORRECTIONS, "correction")
+    one_of(alternative, significance.ALTERNATIVES, "alternative")
+    one_of(correction, significance.CORRECTIONS, "correction")
     if seed < 0:
         raise InputError("seed", f"{seed} is negative", "Give 0 or a positive whole number")
     if not 0 < alpha < 1:
@@ -414,11 +415,6 @@ def _check_test(permutations: int, seed: int, alpha: float, alternative: str, co
             f"with {permutations:,} the smallest {alternative} p is {smallest:.3g}, above the level of {alpha:g}",
             f"Give at least {needed:,}",
         )
-
-
-def _check(value: str, known: tuple[str, ...], parameter: str) -> None:
-    if value not in known:
-        raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(known)}")
 
 
 # Results ------------------------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rasterio.windows import Window
 
+from ..core import checks
 from ..core import superresolution as core
 from ..core.breaks import readable_breaks
 from ..core.errors import InputError, MassError
 from ..core.ledger import TOLERANCE
 from ..core.superresolution.tiles import predict_tile
-from . import checks, executors, rasters
+from . import executors, rasters
 from . import report as html
 from .run import Run
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..checks import one_of
 from ..errors import InputError
 from . import fast, grids, paper
 from .patches import Patches
@@ -135,9 +136,8 @@ def device_named(name: str) -> str:
 def _check(images: list[np.ndarray], factor: int, method: str, quantity: str) -> None:
     if factor != int(factor) or factor < 2:
         raise InputError("factor", f"{factor} makes nothing finer", "Give a whole number of at least 2")
-    for parameter, value, allowed in (("method", method, METHODS), ("quantity", quantity, QUANTITIES)):
-        if value not in allowed:
-            raise InputError(parameter, f"'{value}' is unknown", f"Use one of {', '.join(allowed)}")
+    one_of(method, METHODS, "method")
+    one_of(quantity, QUANTITIES, "quantity")
     least = LEAST_SIDE * factor
     if max((min(image.shape) for image in images), default=0) < least:
         sizes = ", ".join(f"{image.shape[1]} x {image.shape[0]}" for image in images[:3]) or "no"

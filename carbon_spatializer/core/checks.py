@@ -1,8 +1,8 @@
-"""Checks of plain arguments that several jobs share."""
+"""Checks of plain arguments that many functions share."""
 
 from collections.abc import Iterable
 
-from ..core.errors import InputError
+from .errors import InputError
 
 
 def one_of(value: str, known: Iterable[str], parameter: str) -> None:
