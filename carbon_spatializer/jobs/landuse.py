@@ -306,7 +306,7 @@ class _Divider:
         with ExitStack() as stack:
             self._raster = stack.enter_context(rasters.open_band(source, "finer"))
             check_nodata(self._raster, table)
-            ratio = math.sqrt(grid.middle_area / self._raster.grid.middle_area())
+            ratio = math.sqrt(grid.middle_area / self._raster.grid.middle_area)
             if ratio < 1.5:
                 raise InputError(
                     "finer",
