@@ -31,7 +31,7 @@ from carbon_spatializer.core import superresolution  # noqa: E402
 OUTPUT = PROJECT / "bench-output"
 KEPT = OUTPUT / "superresolution"
 METHODS = ("fast", "paper")
-BASELINES = ("bicubic", "bicubic conserved", "area weighting")
+BASELINES = ("bicubic", "bicubic conserved", "bicubic of logs", "area weighting")
 CASES = ("city", "sharp", "lights")
 FACTOR = 2
 LEAST_TRAINING_RATIO, LEAST_INFERENCE_RATIO = 4, 8

@@ -79,6 +79,23 @@ def test_bicubic_of_a_constant_with_missing_cells_is_constant():
     assert np.isnan(fine).sum() == 3 * 4
 
 
+def test_bicubic_of_logs_follows_a_bell_shape():
+    def bell(count):
+        place = (np.arange(count) + 0.5) * 16 / count - 8
+        return np.exp(30 - (place[:, None] ** 2 + place**2) / 8)
+
+    inner = slice(8, -8)
+    fine = superresolution.bicubic_of_logs(bell(16), 2, 1.0)[inner, inner]
+    assert np.allclose(fine, bell(32)[inner, inner], rtol=1e-9)
+
+
+def test_bicubic_of_logs_stands_any_value():
+    tile = np.array([[0, 1e250, 0, np.nan], [1e-300, 1, 0, 0], [0, 0, 1e250, 1e250]])
+    fine = superresolution.bicubic_of_logs(tile, 2, 1e-9)
+    assert np.isfinite(fine).sum() == 44
+    assert np.nanmin(fine) >= 0
+
+
 def test_bicubic_is_never_negative():
     tile = np.zeros((7, 7))
     tile[3, 3] = 100
@@ -302,7 +319,7 @@ def test_fast_stays_with_cubic_convolution_where_unseen_folds_contradict(monkeyp
     monkeypatch.setattr(fast, "_fit_member", mislearn)
     model = superresolution.train(image)
     assert max(model.history["trust"]) < 0.1
-    cubic = superresolution.conserved(superresolution.bicubic(image, 2), image, 2)
+    cubic = superresolution.conserved(superresolution.bicubic_of_logs(image, 2, model.scale), image, 2)
     assert np.allclose(model.predict(padded(image, model)), cubic, atol=0.1 * image.max())
 
 

@@ -17,7 +17,7 @@ layers for downscaling.
 """
 
 from .evaluation import compare
-from .grids import area_weighting, bicubic, coarsened, conserved
+from .grids import area_weighting, bicubic, bicubic_of_logs, coarsened, conserved
 from .model import METHODS, QUANTITIES, Model, train
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Model",
     "area_weighting",
     "bicubic",
+    "bicubic_of_logs",
     "coarsened",
     "compare",
     "conserved",

@@ -21,8 +21,8 @@ def compare(model: "Model", truth: np.ndarray, chosen: np.ndarray | None = None)
 
     Returns
     -------
-    For ``model``, ``bicubic``, ``bicubic conserved`` and ``area weighting`` what ``scores`` returns. All but
-    ``bicubic`` conserve each coarse cell.
+    For ``model``, ``bicubic``, ``bicubic conserved``, ``bicubic of logs`` and ``area weighting`` what ``scores``
+    returns. All but ``bicubic`` conserve each coarse cell.
     """
     factor, quantity = model.factor, model.quantity
     rows, columns = (size // factor * factor for size in truth.shape)
@@ -34,6 +34,7 @@ def compare(model: "Model", truth: np.ndarray, chosen: np.ndarray | None = None)
         "model": model.predict(np.pad(tile, model.halo, constant_values=np.nan)),
         "bicubic": interpolated,
         "bicubic conserved": grids.conserved(interpolated, tile, factor, quantity),
+        "bicubic of logs": grids.conserved(grids.bicubic_of_logs(tile, factor, model.scale), tile, factor, quantity),
         "area weighting": grids.area_weighting(tile, factor, quantity),
     }
     scale = model.scale / factor**2 if quantity == "total" else model.scale

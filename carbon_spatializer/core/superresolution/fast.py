@@ -1,9 +1,11 @@
 """The fast method: small networks on the coarse grid that learn how each cell is shared among its parts.
 
 The son is made by aggregating raw emissions. A network sees log(1 + value / scale) on the coarse grid and a mask of
-what is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution
-gives, multiplies the coarse cell, so that the result is never negative and conserves mass by construction. The loss is
-the cross-entropy between true and predicted shares, weighted by emission: its minimum is the expected share.
+what is known; its last layer has one output per part. Their softmax, started at the shares that cubic convolution of
+logarithms gives, multiplies the coarse cell, so that the result is never negative and conserves mass by construction.
+The loss is the cross-entropy between true and predicted shares, weighted by emission: its minimum is the expected
+share. Logarithms, because emissions fall off by factors around their sources: to them a bell-shaped source is a
+parabola, which cubic convolution follows exactly.
 
 The few largest sources decide the error in tonnes, and a network soon knows them by heart. So there are several, each
 blind to one fold of the image, and the folds tell how far the networks can be trusted at each level of emission: the
@@ -109,7 +111,7 @@ def _fit_member(member, patches: Patches, factor: int, scale: float, rng, device
 
 def predict(network, tile: np.ndarray, factor: int, scale: float, device: str) -> np.ndarray:
     """Fine densities of what is inside the halo, not yet made to conserve the coarse cells exactly."""
-    base = _cubic_shares(tile, factor)
+    base = _cubic_shares(tile, factor, scale)
     shares = (
         sum(
             _shares(member, tile, base, factor, scale, device, turns=range(number % SHARED, 8, SHARED))
@@ -153,7 +155,7 @@ def _trust(network, patches: Patches, folds: list, factor: int, scale: float, de
     for image, fold in zip(patches.images, folds):
         son = grids.coarsened(image, factor, "density")
         tile = np.pad(son, HALO, constant_values=np.nan)
-        base = _cubic_shares(tile, factor)
+        base = _cubic_shares(tile, factor, scale)
         fold = fold[::factor, ::factor][: son.shape[0], : son.shape[1]]
         truth = np.nan_to_num(image[: son.shape[0] * factor, : son.shape[1] * factor])
         for number, member in enumerate(network.members):
@@ -201,7 +203,7 @@ def _batch(patches: Patches, factor: int, scale: float, rng) -> tuple[np.ndarray
         edge = HALO * factor
         parts = _parts(np.nan_to_num(father[edge:-edge, edge:-edge]), factor)
         inputs.append(_inputs(son, scale))
-        bases.append(np.log(_parts(_cubic_shares(son, factor), factor) + LEAST_SHARE))
+        bases.append(np.log(_parts(_cubic_shares(son, factor, scale), factor) + LEAST_SHARE))
         targets.append(parts / np.where(inner > 0, inner * factor**2, 1))
         weights.append((inner / scale) ** EXPONENT)
     # Values may span more than float32 does; the loss does not depend on the scale of its weights.
@@ -216,12 +218,12 @@ def _inputs(tile: np.ndarray, scale: float) -> np.ndarray:
     return np.stack([np.log1p(np.where(known, tile, 0) / scale), known]).astype(np.float32)
 
 
-def _cubic_shares(tile: np.ndarray, factor: int) -> np.ndarray:
-    """Fine grid of what share of its cell each part has by cubic convolution, inside the halo."""
+def _cubic_shares(tile: np.ndarray, factor: int, scale: float) -> np.ndarray:
+    """Fine grid of what share of its cell each part has by cubic convolution of logarithms, inside the halo."""
     beyond = HALO - 2 * grids.REACH  # what cubic convolution does not need
     near = tile[beyond : tile.shape[0] - beyond, beyond : tile.shape[1] - beyond]
     edge = 2 * grids.REACH * factor
-    fine = np.nan_to_num(grids.bicubic(near, factor, "density")[edge:-edge, edge:-edge])
+    fine = np.nan_to_num(grids.bicubic_of_logs(near, factor, scale)[edge:-edge, edge:-edge])
     return grids.conserved(fine, np.ones([size // factor for size in fine.shape]), factor)
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+KNEE = 0.1  # times the scale: values above it are interpolated as logarithms, those below it nearly as they are
 REACH = 2  # coarse cells that cubic convolution, and the filling of missing values before it, look away
+_MOST_LOG = 300.0  # of what is interpolated: few that large can be added up in float64
 
 
 def coarsened(fine: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
@@ -36,6 +38,16 @@ def bicubic(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarra
         around = fine.reshape(lines * factor, -1).T
     fine = np.where(np.isnan(repeated(tile, factor)), np.nan, np.maximum(around, 0))
     return fine / factor**2 if quantity == "total" else fine
+
+
+def bicubic_of_logs(tile: np.ndarray, factor: int, scale: float) -> np.ndarray:
+    """Cubic convolution of log(1 + value / (KNEE scale)), brought back to values; densities, not conserving.
+
+    Follows what falls off by factors around its sources: to the logarithm a bell shape is a parabola, which cubic
+    convolution reproduces.
+    """
+    logs = bicubic(np.log1p(tile / (KNEE * scale)), factor, "density")
+    return np.expm1(np.minimum(logs, _MOST_LOG)) * (KNEE * scale)
 
 
 def conserved(fine: np.ndarray, tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
