@@ -153,6 +153,10 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
 
     def raster(self, parameters, name, context):
         """A raster parameter as a source for the worker, or None."""
+        value = parameters.get(name)
+        if isinstance(value, str) and Path(value).is_file() and not _known_layer(value, context):
+            # The file stays closed here: QGIS would compute its statistics, which takes longer than some jobs.
+            return {"path": str(Path(value).absolute())}
         layer = self.parameterAsRasterLayer(parameters, name, context)
         return None if layer is None else self._raster_source(layer, name)
 
@@ -172,6 +176,11 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
         """A CRS parameter as text for the worker, or None."""
         crs = self.parameterAsCrs(parameters, name, context)
         return _crs_text(crs) if crs.isValid() else None
+
+
+def _known_layer(text, context) -> bool:
+    """Whether a text means a layer of the project or of the model that runs."""
+    return QgsProcessingUtils.mapLayerFromString(text, context, allowLoadingNewLayers=False) is not None
 
 
 def _differs_from_its_file(layer) -> bool:

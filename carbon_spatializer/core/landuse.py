@@ -263,6 +263,34 @@ def divided(positions: np.ndarray, classes: Classes, factor: int) -> np.ndarray:
     return np.divide(counts, known, out=np.full(counts.shape, np.nan), where=known > 0)
 
 
+@dataclass
+class Areas:
+    """Areas in m2 of one window, or of several together.
+
+    found : by class and part, before parks and buffers take theirs; taken : what each of the two takes of it.
+    written : of the parts in the result.
+    unknown : ground of parks and of buffers where the land use has no data; on_water : of buffers on water.
+    rounded : whether a finer raster divided cells, by fractions in single precision.
+    """
+
+    found: np.ndarray
+    taken: dict[str, np.ndarray]
+    written: np.ndarray
+    unknown: dict[str, float]
+    on_water: float = 0.0
+    rounded: bool = False
+
+    def __iadd__(self, other: "Areas") -> "Areas":
+        self.found += other.found
+        self.written += other.written
+        for source in self.taken:
+            self.taken[source] += other.taken[source]
+            self.unknown[source] += other.unknown[source]
+        self.on_water += other.on_water
+        self.rounded |= other.rounded
+        return self
+
+
 class Overlay:
     """Parks over enterprises' surroundings over land-use classes, window by window, with the ledger of areas.
 
@@ -280,18 +308,20 @@ class Overlay:
         self.classes = classes
         self._outlines = {"parks": Outlines(parks, transform), "buffers": Outlines(buffers, transform)}
         self._whole, self._spare_water = whole, spare_water
-        shape = (len(classes.codes), len(NAMES))
-        # Areas in m2 by class and part: before parks and buffers take theirs, and what they take.
-        self._found = np.zeros(shape)
-        self._taken = {source: np.zeros(shape) for source in self._outlines}
-        self._written = np.zeros(len(PARTS))
-        self._tolerance = _TOLERANCE
-        # Ground of parks and buffers where the land use has no data, and of buffers on water, m2.
-        self.unknown = dict.fromkeys(self._outlines, 0.0)
-        self.on_water = 0.0
+        self._areas = self._none()
 
-    def window(self, top: int, positions, area, parts=None, finer=None) -> tuple[np.ndarray, np.ndarray]:
-        """The parts' fractions in the rows from ``top`` on, and the class map.
+    def _none(self) -> Areas:
+        shape = (len(self.classes.codes), len(NAMES))
+        sources = tuple(self._outlines)
+        return Areas(
+            np.zeros(shape),
+            {source: np.zeros(shape) for source in sources},
+            np.zeros(len(PARTS)),
+            dict.fromkeys(sources, 0.0),
+        )
+
+    def window(self, top: int, positions, area, parts=None, finer=None) -> tuple[np.ndarray, np.ndarray, Areas]:
+        """The parts' fractions in the rows from ``top`` on, the class map, and the areas; safe to call from threads.
 
         Parameters
         ----------
@@ -303,9 +333,11 @@ class Overlay:
 
         Returns
         -------
-        Fractions, (PARTS, height, width) float32, which add up to one at most; and the part with the largest fraction,
-        (height, width) uint8, position in NAMES: none where the rest is larger.
+        Fractions, (PARTS, height, width) float32, which add up to one at most; the part with the largest fraction,
+        (height, width) uint8, position in NAMES: none where the rest is larger; and the window's areas, which the
+        ledger counts once they are given to ``add``.
         """
+        areas = self._none()
         height, width = positions.shape
         position, area = positions.ravel(), area.ravel()
         if parts is None:
@@ -321,20 +353,23 @@ class Overlay:
             if self._whole:
                 shares = (winner == np.arange(len(NAMES))[:, None]).astype(float)
             largest[places], fractions[:, places] = winner, shares[1:]
-            self._tolerance = _TOLERANCE_FINER
-            self._add(self._found, position[places], area[places] * shares)
+            areas.rounded = True
+            _add(areas.found, position[places], area[places] * shares)
             whole_area = area.copy()
             whole_area[places] = 0.0
         # Cells without data fall into one bin more, which is left out.
-        index = np.where(position >= 0, position, len(self._found)) * np.intp(len(NAMES)) + largest
-        self._found += np.bincount(index, whole_area, self._found.size + len(NAMES))[: self._found.size].reshape(
-            self._found.shape
-        )
-        self._take(top, position, area, fractions, largest, (height, width))
-        self._written += [np.dot(fraction, area) for fraction in fractions]
-        return fractions.reshape(-1, height, width), largest.reshape(height, width)
+        found = areas.found
+        index = np.where(position >= 0, position, len(found)) * np.intp(len(NAMES)) + largest
+        found += np.bincount(index, whole_area, found.size + len(NAMES))[: found.size].reshape(found.shape)
+        self._take(areas, top, position, area, fractions, largest, (height, width))
+        areas.written += [np.dot(fraction, area) for fraction in fractions]
+        return fractions.reshape(-1, height, width), largest.reshape(height, width), areas
 
-    def _take(self, top, position, area, fractions, largest, shape) -> None:
+    def add(self, areas: Areas) -> None:
+        """Count a window's areas in the ledger."""
+        self._areas += areas
+
+    def _take(self, areas: Areas, top, position, area, fractions, largest, shape) -> None:
         """Give the ground of parks and buffers to industry."""
         parks, buffers = (self._covered(outlines, top, shape) for outlines in self._outlines.values())
         some = parks > _STEP / 2
@@ -344,17 +379,17 @@ class Overlay:
         parks, buffers = (np.rint(share[some] / _STEP) * _STEP for share in (parks, buffers))
         covered = {"parks": parks, "buffers": np.minimum(buffers, 1 - parks)}
         for source, share in covered.items():
-            self.unknown[source] += float(np.sum((share * area)[position < 0]))
+            areas.unknown[source] += float(np.sum((share * area)[position < 0]))
             share[position < 0] = 0.0
         if self._spare_water:
             water = self.classes.water[position] & (position >= 0)
-            self.on_water += float(np.sum((covered["buffers"] * area)[water]))
+            areas.on_water += float(np.sum((covered["buffers"] * area)[water]))
             covered["buffers"][water] = 0.0
         own = np.empty((len(NAMES), len(places)))
         own[1:] = fractions[:, places]
         own[0] = 1 - own[1:].sum(axis=0)
         for source, share in covered.items():
-            self._add(self._taken[source], position, area * share * own)
+            _add(areas.taken[source], position, area * share * own)
         industry = covered["parks"] + covered["buffers"]
         own *= 1 - industry
         own[INDUSTRY] += industry
@@ -367,15 +402,18 @@ class Overlay:
             return np.zeros(shape)
         return (outlines.centres if self._whole else outlines.fractions)(top, *shape)
 
-    def _add(self, sums: np.ndarray, position: np.ndarray, areas: np.ndarray) -> None:
-        """Add areas, (NAMES, cells), to the sums by class and part."""
-        known = position >= 0
-        for part, area in enumerate(areas):
-            sums[:, part] += np.bincount(position[known], area[known], len(sums))
-
     def taken_m2(self, source: str) -> float:
         """Ground that ``parks`` or ``buffers`` have given to industry."""
-        return float(self._taken[source].sum())
+        return float(self._areas.taken[source].sum())
+
+    def unknown_m2(self, source: str) -> float:
+        """Ground of ``parks`` or ``buffers`` where the land use has no data."""
+        return self._areas.unknown[source]
+
+    @property
+    def on_water_m2(self) -> float:
+        """Ground of buffers that was left to the water."""
+        return self._areas.on_water
 
     def classes_ledger(self) -> pd.DataFrame:
         """What each class of the land use contributed, one row per class and part that it was read as.
@@ -389,23 +427,24 @@ class Overlay:
         MassError : the result's areas differ from the ledger's by more than 1e-9 of the ground (1e-7 where a finer
             raster divided cells).
         """
-        overlap = sum(self._taken.values())
-        contributed = self._found - overlap
+        found, written = self._areas.found, self._areas.written
+        overlap = sum(self._areas.taken.values())
+        contributed = found - overlap
         expected = contributed[:, 1:].sum(axis=0)
         expected[INDUSTRY - 1] += overlap.sum()
-        error = np.abs(self._written - expected).max()
-        if not error <= self._tolerance * max(self._found.sum(), 1.0):
+        error = np.abs(written - expected).max()
+        if not error <= (_TOLERANCE_FINER if self._areas.rounded else _TOLERANCE) * max(found.sum(), 1.0):
             raise MassError(
-                f"The emission land's areas {self._written.tolist()} m2 differ from the ledger's {expected.tolist()} "
+                f"The emission land's areas {written.tolist()} m2 differ from the ledger's {expected.tolist()} "
                 "m2. Nothing was written; please report this with the run's inputs."
             )
-        row, part = np.nonzero(self._found)
+        row, part = np.nonzero(found)
         return pd.DataFrame(
             {
                 "code": self.classes.codes[row],
                 "class": self.classes.names[row],
                 "part": np.array(NAMES, dtype=object)[part],
-                "drawn_m2": self._found[row, part],
+                "drawn_m2": found[row, part],
                 "overlap_m2": overlap[row, part],
                 "contributed_m2": contributed[row, part],
             }
@@ -415,7 +454,7 @@ class Overlay:
         """Ground that parks and buffers took from each class: source, code, class, area_m2."""
         rows = [
             (source, code, name, area)
-            for source, taken in self._taken.items()
+            for source, taken in self._areas.taken.items()
             for code, name, area in zip(self.classes.codes, self.classes.names, taken.sum(axis=1))
             if area > 0
         ]
@@ -424,12 +463,19 @@ class Overlay:
     @property
     def areas_m2(self) -> dict[str, float]:
         """Area of each part in the result."""
-        return dict(zip(PARTS, self._written.tolist()))
+        return dict(zip(PARTS, self._areas.written.tolist()))
 
     @property
     def ground_m2(self) -> float:
         """Area of all cells with data."""
-        return float(self._found.sum())
+        return float(self._areas.found.sum())
+
+
+def _add(sums: np.ndarray, position: np.ndarray, areas: np.ndarray) -> None:
+    """Add areas, (NAMES, cells), to the sums by class and part."""
+    known = position >= 0
+    for part, area in enumerate(areas):
+        sums[:, part] += np.bincount(position[known], area[known], len(sums))
 
 
 def _winner(shares: np.ndarray) -> np.ndarray:

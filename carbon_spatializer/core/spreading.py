@@ -61,6 +61,11 @@ class Land:
     ground: np.ndarray
     outside: np.ndarray  # m2 of each part's land in no district
 
+    def __add__(self, other: "Land") -> "Land":
+        return Land(
+            self.area + other.area, self.weight + other.weight, self.ground + other.ground, self.outside + other.outside
+        )
+
     def per_region(self, region: np.ndarray, regions: int) -> "Land":
         """The same for regions made of districts; ``region`` holds the number of each district's region."""
         return Land(
@@ -71,25 +76,23 @@ class Land:
         )
 
 
-def measure(tiles: Iterable[Tile], districts: int) -> Land:
-    """Area and weight of each part's land in each district.
+def measure(tile: Tile, districts: int) -> Land:
+    """Area and weight of each part's land in each district, as far as they lie in a window; windows add up.
 
     Parameters
     ----------
-    tiles : windows that cover the land once.
+    tile : a window.
     districts : number of districts.
     """
     count = districts + 1
     area, weight = np.zeros((len(PARTS), count)), np.zeros((len(PARTS), count))
-    ground = np.zeros(count)
-    for tile in tiles:
-        district, size = tile.district.ravel() + 1, tile.area.ravel()
-        ground += np.bincount(district, size, count)
-        for part, (cells, share) in enumerate(tile.land):
-            held = share * size[cells]
-            area[part] += np.bincount(district[cells], held, count)
-            if tile.density is not None:
-                weight[part] += np.bincount(district[cells], held * _weights(tile.density[part]), count)
+    district, size = tile.district.ravel() + 1, tile.area.ravel()
+    ground = np.bincount(district, size, count)
+    for part, (cells, share) in enumerate(tile.land):
+        here, held = district[cells], share * size[cells]
+        area[part] = np.bincount(here, held, count)
+        if tile.density is not None:
+            weight[part] = np.bincount(here, held * _weights(tile.density[part]), count)
     return Land(area[:, 1:], weight[:, 1:], ground[1:], area[:, 0])
 
 

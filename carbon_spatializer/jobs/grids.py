@@ -56,10 +56,10 @@ class Grid:
         """Width and height of a cell in units of the CRS."""
         return self.transform.a, -self.transform.e
 
-    def windows(self, rows: int | None = None) -> list[Window]:
-        """Full-width strips from north to south, of about four million cells or of a number of rows."""
+    def windows(self, rows: int | None = None, cells: int = CELLS_AT_ONCE) -> list[Window]:
+        """Full-width strips from north to south, of a number of rows, or of about so many cells and whole tiles."""
         if rows is None:
-            rows = max(1, CELLS_AT_ONCE // self.width)
+            rows = max(1, cells // self.width)
             rows = rows // TILE * TILE or rows
         return [Window(0, row, self.width, min(rows, self.height - row)) for row in range(0, self.height, rows)]
 

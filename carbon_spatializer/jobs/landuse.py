@@ -3,6 +3,7 @@
 import math
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from rasterio.windows import Window
 from ..core import checks, landuse
 from ..core.errors import InputError, MassError
 from ..core.landuse import NAMES, PARTS
-from . import layers, rasters
+from . import executors, layers, rasters
 from .run import Run
 
 SCHEMES = ("resdc", "worldcover", "igbp")
@@ -41,6 +42,8 @@ _MOST_LISTED = 5
 # A finer raster is looked at in at most so many cells a side of each land-use cell.
 _FINEST = 16
 CACHE_MB = 128
+# Cells of a strip, and strips that are overlaid at a time, beside the one that is written.
+_CELLS, _THREADS = 1_000_000, 2
 # Error of areas that is rounding: shapes and cells are measured apart.
 _ROUNDING = 1e-4
 _SHARES = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
@@ -349,8 +352,9 @@ class _Divider:
 def _write(run: Run, raster, overlay: landuse.Overlay, patches, divider: _Divider | None, staged: dict) -> None:
     """Overlay and write the rasters, strip by strip."""
     grid = raster.grid
-    windows = grid.windows()
+    windows = grid.windows(cells=_CELLS)
     with ExitStack() as stack:
+        pool = stack.enter_context(executors.pool(threads=_THREADS))
         fractions_file = stack.enter_context(
             rasters.create(
                 run,
@@ -375,21 +379,28 @@ def _write(run: Run, raster, overlay: landuse.Overlay, patches, divider: _Divide
                 dtype="uint8",
             )
         )
-        for number, window in enumerate(windows):
+        overlaid = pool.map(partial(_overlaid, raster, overlay, patches, divider), ((window,) for window in windows))
+        for number, (window, fractions, largest, areas) in enumerate(overlaid):
             run.progress(0.15 + 0.8 * number / len(windows), "" if number else "Overlaying the sources")
-            positions = read_positions(raster, window, overlay.classes)
-            parts = None if patches is None else patches[window.row_off : window.row_off + window.height]
-            finer = None
-            if divider is not None:
-                here = np.append(overlay.classes.parts, 0)[positions] if parts is None else parts
-                finer = divider.shares(window, here == landuse.CITY)
-            area = _areas(grid, window, positions)
-            fractions, largest = overlay.window(window.row_off, positions, area, parts=parts, finer=finer)
+            overlay.add(areas)
             fractions_file.write(window, fractions)
             if map_file:
-                map_file.write(window, np.where(positions >= 0, largest, NODATA))
+                map_file.write(window, largest)
     if overlay.ground_m2 == 0:
         raise InputError("land_use", "it holds no data", "Choose a raster that is not empty")
+
+
+def _overlaid(raster, overlay: landuse.Overlay, patches, divider: _Divider | None, window: Window) -> tuple:
+    """A window, the fractions in it, its class map and its areas."""
+    positions = read_positions(raster, window, overlay.classes)
+    parts = None if patches is None else patches[window.row_off : window.row_off + window.height]
+    finer = None
+    if divider is not None:
+        here = np.append(overlay.classes.parts, 0)[positions] if parts is None else parts
+        finer = divider.shares(window, here == landuse.CITY)
+    area = _areas(raster.grid, window, positions)
+    fractions, largest, areas = overlay.window(window.row_off, positions, area, parts=parts, finer=finer)
+    return window, fractions, np.where(positions >= 0, largest, NODATA), areas
 
 
 def _areas(grid: rasters.Grid, window: Window, positions: np.ndarray) -> np.ndarray:
@@ -422,8 +433,8 @@ def _ledger(overlay: landuse.Overlay, park: _Claim, near: _Claim, areas: pd.Data
         if not claim.features:
             continue
         overlap = claim.own_overlap + claim.to_parks
-        outside = claim.outside + overlay.unknown[key]
-        off_land = claim.off_land + (overlay.on_water if key == "buffers" else 0.0)
+        outside = claim.outside + overlay.unknown_m2(key)
+        off_land = claim.off_land + (overlay.on_water_m2 if key == "buffers" else 0.0)
         contributed = overlay.taken_m2(key)
         rounding = contributed - (claim.drawn - overlap - outside - off_land)
         if exact and abs(rounding) > _ROUNDING * claim.drawn:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import geopandas as gpd
 import numpy as np
@@ -71,7 +72,7 @@ class Raster:
         self.tags = dataset.tags() | dataset.tags(band)
         self.quantity = self.tags.get("QUANTITY", "")
         self.unit = dataset.units[band - 1] or self.tags.get("UNIT", "")
-        self._dataset = dataset
+        self._dataset, self._lock = dataset, Lock()
         self._scale, self._offset = dataset.scales[band - 1], dataset.offsets[band - 1]
         self._all_valid = dataset.mask_flag_enums[band - 1] == [rasterio.enums.MaskFlags.all_valid]
 
@@ -84,6 +85,8 @@ class Raster:
     def read(self, window: Window | None = None) -> np.ndarray:
         """Values of a window, (height, width) float64, NaN where there are no data or the raster ends.
 
+        Threads may read at the same time; they take turns with the file.
+
         Raises
         ------
         InputError : the file cannot be read there, or holds infinite values.
@@ -93,13 +96,15 @@ class Raster:
         if inside is None:
             return np.full((window.height, window.width), np.nan)
         try:
-            part = self._dataset.read(self.band, window=inside, out_dtype=np.float64)
-            if not self._all_valid:
-                part[self._dataset.read_masks(self.band, window=inside) == 0] = np.nan
+            with self._lock:
+                part = self._dataset.read(self.band, window=inside, out_dtype=np.float64)
+                missing = None if self._all_valid else self._dataset.read_masks(self.band, window=inside) == 0
         except rasterio.errors.RasterioIOError as error:
             raise InputError(
                 self.parameter, f"'{self.path}' cannot be read ({error})", "Repair the file or choose another"
             ) from None
+        if missing is not None:
+            part[missing] = np.nan
         if self._scale != 1 or self._offset != 0:
             part = part * self._scale + self._offset
         if np.isinf(part).any():

@@ -1,9 +1,12 @@
 """Job ``spreadoverlanduse``: totals of districts, part by part, on the cells of each part's land."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +20,7 @@ from ..core.breaks import readable_breaks
 from ..core.errors import InputError
 from ..core.landuse import PARTS, overlapping_pairs, true_areas
 from ..core.ledger import sentence
-from . import layers, rasters
+from . import executors, layers, rasters
 from .landuse import CACHE_MB
 from .run import Run
 
@@ -33,6 +36,8 @@ _ROUNDING = 1e-5
 _COVERED = 0.999
 # Cells per side of a window, a multiple of the blocks that rasters are written in; cells of a land that is kept.
 _SIDE, _MOST_KEPT = 1024, 16_000_000
+# Windows that are worked on at a time, beside the one that is written; each takes some 100 MB.
+_THREADS = 2
 # Values of a window that the breaks of a map are made of.
 _SAMPLE = 5_000
 _PER_HECTARE = 1e4
@@ -124,10 +129,15 @@ def spread_over_land_use(
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB, GDAL_NUM_THREADS="ALL_CPUS"))
         source = LandSource(stack, land, run)
         density = stack.enter_context(rasters.open_band(weight, "weight", run)) if weight is not None else None
-        tiles = _Tiles(source, rasters.on_grid(frame[["geometry"]], source.grid, "districts"), density, weight_quantity)
-        by_district = spreading.measure(
-            (tile for _, tile in tiles.all(run.part(0.02, 0.4), "Measuring the land")), len(frame)
-        )
+        pool = stack.enter_context(executors.pool(threads=_THREADS))
+        polygons = rasters.on_grid(frame[["geometry"]], source.grid, "districts")
+        tiles = _Tiles(pool, source, polygons, density, weight_quantity)
+
+        def measure(tile):
+            return spreading.measure(tile, len(frame))
+
+        held = tiles.each(measure, run.part(0.02, 0.4), "Measuring the land")
+        by_district = reduce(add, (land for _, land in held))
         of_units = by_district.per_region(chosen.of_district, len(chosen.names))
         _check_ground(run, tiles, chosen, by_district, of_units)
         plan = spreading.plan(chosen.tonnes, of_units, weighted_parts, fallbacks)
@@ -397,18 +407,19 @@ class _Tiles:
 
     Parameters
     ----------
+    pool : where they are worked on.
     source : of the land; polygons : the districts, in its CRS.
     weight, quantity : a raster or None, and whether it is a density or a total.
     """
 
-    def __init__(self, source: LandSource, polygons: gpd.GeoDataFrame, weight, quantity: str):
+    def __init__(self, pool: executors.Pool, source: LandSource, polygons: gpd.GeoDataFrame, weight, quantity: str):
         self.grid = source.grid
         self.polygons = polygons
-        self._source, self._quantity = source, quantity
+        self._pool, self._source, self._quantity = pool, source, quantity
         how = "sum" if quantity == "total" else "average"
         self._weight = rasters.resampled(weight, self.grid, how) if weight is not None else None
         self._windows = self.grid.blocks(_SIDE)
-        self._kept = {} if self.grid.width * self.grid.height <= _MOST_KEPT else None
+        self._keeps, self._kept = self.grid.width * self.grid.height <= _MOST_KEPT, {}
         # Cells with a negative weight, and cells of land without one, by window.
         self._odd = {}
 
@@ -417,17 +428,22 @@ class _Tiles:
         """Cells with a negative weight, and cells of land (part by part) without any."""
         return tuple(np.sum(list(self._odd.values()), axis=0, dtype=int)) if self._odd else (0, 0)
 
-    def all(self, progress, text: str) -> Iterator[tuple[Window, spreading.Tile]]:
-        for number, window in enumerate(self._windows):
+    def each(self, work: Callable[[spreading.Tile], Any], progress, text: str) -> Iterator[tuple[Window, Any]]:
+        """Windows in order, and what ``work``, on threads, makes of their tiles."""
+        made = self._pool.map(lambda number: work(self._tile(number)), ((n,) for n in range(len(self._windows))))
+        for number, result in enumerate(made):
             progress(number / len(self._windows), text)
-            tile = self._kept.get(number) if self._kept is not None else None
-            if tile is None:
-                tile = self._tile(window)
-            if self._kept is not None:
-                self._kept[number] = tile
-            yield window, tile
+            yield self._windows[number], result
 
-    def _tile(self, window: Window) -> spreading.Tile:
+    def _tile(self, number: int) -> spreading.Tile:
+        if number in self._kept:
+            return self._kept[number]
+        tile = self._read(self._windows[number])
+        if self._keeps:
+            self._kept[number] = tile
+        return tile
+
+    def _read(self, window: Window) -> spreading.Tile:
         district = rasters.label(self.polygons, self.grid, window)
         area = self.grid.cell_areas(window)
         land = self._source.read(window)
@@ -531,6 +547,11 @@ class _Output:
     per_hectare: bool
     path: Path
 
+    def values(self, tonnes: np.ndarray, area: np.ndarray) -> np.ndarray:
+        """The cells of a window, of the parts' tonnes and the cells' areas in m2."""
+        total = tonnes.sum(axis=0) if self.part is None else tonnes[PARTS.index(self.part)]
+        return total / area * _PER_HECTARE if self.per_hectare else total
+
     @property
     def unit(self) -> str:
         return "t CO2e/ha" if self.per_hectare else "t CO2e"
@@ -570,19 +591,20 @@ def _write(run: Run, tiles: _Tiles, plan: spreading.Plan, chosen: _Units, staged
             )
             for name, raster in staged.items()
         }
-        for window, tile in tiles.all(run.part(0.4, 0.97), "Spreading"):
+
+        def spread(tile):
             tonnes = spreading.spread(tile, plan, chosen.of_district)
             place = tile.district.ravel() + 1
-            for part, cells in enumerate(tonnes):
-                # Outside all districts, at place 0, there are no data.
-                sums[part] += np.bincount(place, cells.ravel(), sums.shape[1])
-            whole = tonnes.sum(axis=0)
-            for name, raster in staged.items():
-                values = whole if raster.part is None else tonnes[PARTS.index(raster.part)]
-                if raster.per_hectare:
-                    values = values / tile.area * _PER_HECTARE
-                writers[name].write(window, values)
-                samples[name].append(_sample(values))
+            # Outside all districts, at place 0, there are no data.
+            held = [np.bincount(place, cells.ravel(), sums.shape[1]) for cells in tonnes]
+            values = {name: raster.values(tonnes, tile.area) for name, raster in staged.items()}
+            return held, values, {name: _sample(cells) for name, cells in values.items()}
+
+        for window, (held, values, sample) in tiles.each(spread, run.part(0.4, 0.97), "Spreading"):
+            sums += held
+            for name in staged:
+                writers[name].write(window, values[name])
+                samples[name].append(sample[name])
     return sums[:, 1:], {name: np.concatenate(parts) for name, parts in samples.items()}
 
 

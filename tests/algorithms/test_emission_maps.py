@@ -5,7 +5,15 @@ import csv
 import numpy as np
 import pytest
 from osgeo import gdal, osr
-from qgis.core import QgsProcessingException, QgsRasterLayer, QgsVectorLayer
+from qgis.core import (
+    QgsApplication,
+    QgsCoordinateReferenceSystem,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+)
 
 gdal.UseExceptions()
 
@@ -49,6 +57,19 @@ def test_a_raster_is_corrected_to_a_memory_layer_s_totals(run, parcels, tmp_path
     layer.loadDefaultStyle()
     assert layer.renderer().type() == "singlebandpseudocolor"
     assert (tmp_path / "out.tif.run.json").is_file()
+
+
+def test_a_raster_file_stays_closed_in_qgis_but_a_layer_of_the_project_gives_its_crs(provider, tmp_path):
+    path = raster(tmp_path, "weights 权重", [[1, 2], [5, 4]])
+    tool = QgsApplication.processingRegistry().createAlgorithmById("carbon:correcttototals")
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    assert tool.raster({"INPUT": path}, "INPUT", context) == {"path": path}
+    assert not context.temporaryLayerStore().count()
+    layer = QgsRasterLayer(path, "weights", "gdal")
+    layer.setCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    QgsProject.instance().addMapLayer(layer, False)
+    assert tool.raster({"INPUT": path}, "INPUT", context) == {"path": path, "crs": "EPSG:4326"}
 
 
 def test_shares_by_land_cover(run, parcels, tmp_path):

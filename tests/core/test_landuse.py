@@ -30,11 +30,18 @@ TABLE = pd.DataFrame(
 CLASSES = Classes.from_table(TABLE, "classes")
 
 
+def drawn(overlay, *window, **settings):
+    """Fractions and class map of a window, whose areas the overlay's ledger counts."""
+    fractions, largest, areas = overlay.window(*window, **settings)
+    overlay.add(areas)
+    return fractions, largest
+
+
 def overlay_of(codes, parks=(), buffers=(), **settings):
     """The overlay of a small raster (NaN without data), and its fractions and class map; cells of 900 m2."""
     positions = CLASSES.positions(np.array(codes, dtype=float))
     made = Overlay(CLASSES, np.array(parks, dtype=object), np.array(buffers, dtype=object), GRID, **settings)
-    fractions, largest = made.window(0, positions, np.full(positions.shape, 900.0))
+    fractions, largest = drawn(made, 0, positions, np.full(positions.shape, 900.0))
     return made, fractions, largest
 
 
@@ -59,7 +66,8 @@ def test_parks_and_surroundings_take_what_they_cover():
     assert ledger["overlap_m2"].to_dict() == {11: 900, 42: 225, 51: 450, 52: 0, 53: 450}
     assert ledger["contributed_m2"].to_dict() == {11: 0, 42: 675, 51: 450, 52: 900, 53: 450}
     assert (made.taken_m2("parks"), made.taken_m2("buffers")) == (1350, 675)
-    assert made.unknown == {"parks": 0, "buffers": 900}
+    assert made.unknown_m2("parks") == 0
+    assert made.unknown_m2("buffers") == 900
     assert made.areas_m2 == {"industry": 1350 + 675 + 450, "city": 450, "agriculture": 0, "rural": 900}
     pairs = made.class_overlaps()
     assert pairs[["source", "code", "area_m2"]].to_numpy().tolist() == [
@@ -73,7 +81,7 @@ def test_parks_and_surroundings_take_what_they_cover():
 def test_water_can_be_spared_by_enterprises_but_not_by_parks():
     made, fractions, _ = overlay_of([[42, 42]], [box(0, 270, 30, 300)], [box(30, 270, 60, 300)], spare_water=True)
     assert fractions[0].tolist() == [[1, 0]]
-    assert made.on_water == 900
+    assert made.on_water_m2 == 900
 
 
 def test_whole_cells_follow_their_centre():
@@ -95,7 +103,7 @@ def test_a_finer_raster_divides_a_city_cell():
     # A park over the first cell's west half takes half of everything in it.
     made = Overlay(CLASSES, [box(0, 270, 15, 300)], [], GRID)
     positions = CLASSES.positions(np.array([[51.0, 51.0]]))
-    fractions, largest = made.window(0, positions, np.full((1, 2), 900.0), finer=(np.array([0, 1]), shares[:, 0]))
+    fractions, largest = drawn(made, 0, positions, np.full((1, 2), 900.0), finer=(np.array([0, 1]), shares[:, 0]))
     assert fractions[:, 0, 0] == pytest.approx([0.5, 5 / 18, 3 / 18, 0])
     assert fractions[:, 0, 1] == pytest.approx([0, 1, 0, 0])
     assert largest.tolist() == [[1, 2]]
@@ -105,7 +113,7 @@ def test_a_finer_raster_divides_a_city_cell():
 
 def test_a_loss_of_ground_is_refused():
     made, _, _ = overlay_of([[11, 51]])
-    made._written[1] -= 1e-5
+    made._areas.written[1] -= 1e-5
     with pytest.raises(MassError, match="differ from the ledger's"):
         made.classes_ledger()
 
@@ -325,6 +333,6 @@ def test_windows_give_the_same_land(city, rows):
     parts = []
     for top in range(0, len(positions), rows):
         window = positions[top : top + rows]
-        parts.append(strips.window(top, window, np.full(window.shape, 900.0)))
+        parts.append(drawn(strips, top, window, np.full(window.shape, 900.0)))
     assert np.concatenate([part for part, _ in parts], axis=1) == pytest.approx(fractions, abs=2.1e-6)
     pd.testing.assert_frame_equal(strips.classes_ledger(), made.classes_ledger(), atol=1e-2)
