@@ -33,7 +33,7 @@ SHARED = 2  # each network predicts every second flip and rotation
 BLOCK = 48  # cells of the side of the squares that the folds of a few images consist of; of many, whole images
 MOST_CELLS = 1_000_000  # of the images, from which the trust is measured
 LEVELS = np.arange(-4.0, 9.0)  # of log(value / scale), where the trust is measured
-HALO = max(DEPTH, 2 * grids.REACH)
+HALO = max(DEPTH, 4 * grids.REACH)  # twice filled and convolved
 
 
 def halo(factor: int) -> int:
@@ -214,16 +214,16 @@ def _batch(patches: Patches, factor: int, scale: float, rng) -> tuple[np.ndarray
 
 def _inputs(tile: np.ndarray, scale: float) -> np.ndarray:
     """What a network sees of a tile: logarithms and a mask of what is known."""
-    known = ~np.isnan(tile)
-    return np.stack([np.log1p(np.where(known, tile, 0) / scale), known]).astype(np.float32)
+    beyond = HALO - DEPTH
+    near = tile[beyond : tile.shape[0] - beyond, beyond : tile.shape[1] - beyond]
+    known = ~np.isnan(near)
+    return np.stack([np.log1p(np.where(known, near, 0) / scale), known]).astype(np.float32)
 
 
 def _cubic_shares(tile: np.ndarray, factor: int, scale: float) -> np.ndarray:
     """Fine grid of what share of its cell each part has by cubic convolution of logarithms, inside the halo."""
-    beyond = HALO - 2 * grids.REACH  # what cubic convolution does not need
-    near = tile[beyond : tile.shape[0] - beyond, beyond : tile.shape[1] - beyond]
-    edge = 2 * grids.REACH * factor
-    fine = np.nan_to_num(grids.bicubic_of_logs(near, factor, scale)[edge:-edge, edge:-edge])
+    edge = HALO * factor
+    fine = np.nan_to_num(grids.bicubic_of_logs(tile, factor, scale)[edge:-edge, edge:-edge])
     return grids.conserved(fine, np.ones([size // factor for size in fine.shape]), factor)
 
 

@@ -27,6 +27,26 @@ def bicubic(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarra
 
     Missing neighbours and what lies beyond the edge are filled from the valid cells nearby. Not conserving.
     """
+    fine = np.maximum(_convolved(tile, factor), 0)
+    return fine / factor**2 if quantity == "total" else fine
+
+
+def bicubic_of_logs(tile: np.ndarray, factor: int, scale: float) -> np.ndarray:
+    """Densities by cubic convolution of log(1 + value / (KNEE scale)), once corrected; not conserving.
+
+    Follows what falls off by factors around its sources: to the logarithm a bell shape is a parabola, which cubic
+    convolution reproduces. A cell is the mean of its parts and not their middle, which flattens peaks: how far the
+    parts' means are off is interpolated too, and taken away (back-projection, Irani and Peleg 1991).
+    """
+    knee = KNEE * scale
+    logs = np.clip(_convolved(np.log1p(tile / knee), factor), 0, _MOST_LOG)
+    means = coarsened(np.expm1(logs) * knee, factor, "density")
+    logs += _convolved(np.log(tile + knee) - np.log(means + knee), factor)
+    return np.expm1(np.clip(logs, 0, _MOST_LOG)) * knee
+
+
+def _convolved(tile: np.ndarray, factor: int) -> np.ndarray:
+    """Cubic convolution of cells that may be negative; see ``bicubic``."""
     around = filled(np.pad(tile, REACH, constant_values=np.nan))
     for _ in range(2):  # along the columns, then along the rows
         lines = len(around) - 2 * REACH
@@ -36,18 +56,7 @@ def bicubic(tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarra
             for step in range(-REACH, REACH + 1):
                 fine[:, part] += _keys(step - offset) * around[REACH + step : REACH + step + lines]
         around = fine.reshape(lines * factor, -1).T
-    fine = np.where(np.isnan(repeated(tile, factor)), np.nan, np.maximum(around, 0))
-    return fine / factor**2 if quantity == "total" else fine
-
-
-def bicubic_of_logs(tile: np.ndarray, factor: int, scale: float) -> np.ndarray:
-    """Cubic convolution of log(1 + value / (KNEE scale)), brought back to values; densities, not conserving.
-
-    Follows what falls off by factors around its sources: to the logarithm a bell shape is a parabola, which cubic
-    convolution reproduces.
-    """
-    logs = bicubic(np.log1p(tile / (KNEE * scale)), factor, "density")
-    return np.expm1(np.minimum(logs, _MOST_LOG)) * (KNEE * scale)
+    return np.where(np.isnan(repeated(tile, factor)), np.nan, around)
 
 
 def conserved(fine: np.ndarray, tile: np.ndarray, factor: int, quantity: str = "total") -> np.ndarray:
