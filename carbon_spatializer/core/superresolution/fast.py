@@ -23,10 +23,9 @@ from . import grids
 from .patches import Patches, turned
 
 CHANNELS, DEPTH, MEMBERS = 24, 5, 4
-ITERATIONS, BATCH, SIZE = 400, 8, 32  # SIZE: coarse cells of the son that count, on each side of a crop
+ITERATIONS, BATCH, SIZE = 600, 8, 32  # SIZE: coarse cells of the son that count, on each side of a crop
 RATE, WEIGHT_DECAY = 3e-3, 1e-2
 BRIGHTNESS = 1.0  # crops are brightened or dimmed by up to a factor e
-COARSER = 0.3  # chance of a crop to be aggregated once more, so that no size of source is learnt by heart
 EXPONENT = 0.5  # of the emission as the weight of a cell in the loss
 LEAST_SHARE = 1e-3  # of a part in what cubic convolution gives
 SHARED = 2  # each network predicts every second flip and rotation
@@ -195,9 +194,7 @@ def _batch(patches: Patches, factor: int, scale: float, rng) -> tuple[np.ndarray
     """Inputs, logarithms of the cubic shares, true shares and weights of a batch of random crops."""
     inputs, bases, targets, weights = [], [], [], []
     for _ in range(BATCH):
-        coarser = factor if rng.random() < COARSER else 1
-        father = patches.crop((SIZE + 2 * HALO) * factor * coarser, rng)
-        father = grids.coarsened(father, coarser, "density") * np.exp(rng.uniform(-BRIGHTNESS, BRIGHTNESS))
+        father = patches.crop((SIZE + 2 * HALO) * factor, rng) * np.exp(rng.uniform(-BRIGHTNESS, BRIGHTNESS))
         son = grids.coarsened(father, factor, "density")
         inner = np.nan_to_num(son[HALO:-HALO, HALO:-HALO])
         edge = HALO * factor
