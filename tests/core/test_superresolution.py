@@ -293,7 +293,7 @@ def test_fast_gains_on_sources_of_one_shape(monkeypatch):
     scores = superresolution.compare(model, truth)
     assert scores["model"]["rmse"] < 0.95 * scores["bicubic conserved"]["rmse"]
     assert scores["bicubic conserved"]["rmse"] < scores["area weighting"]["rmse"]
-    assert max(model.history["trust"]) > 0.5
+    assert max(model.history["trust"]["networks"]) > 0.5
 
 
 def test_fast_on_noise_shares_equally():
@@ -310,7 +310,7 @@ def test_fast_stays_with_cubic_convolution_where_unseen_folds_contradict(monkeyp
     # Each network has learnt the wrong thing by heart: the mirror image of what is true.
     image = blobs(64)
 
-    def mislearn(member, patches, factor, scale, rng, device, progress):
+    def mislearn(member, patches, factor, scale, trust, rng, device, progress):
         import torch
 
         with torch.no_grad():
@@ -319,7 +319,7 @@ def test_fast_stays_with_cubic_convolution_where_unseen_folds_contradict(monkeyp
 
     monkeypatch.setattr(fast, "_fit_member", mislearn)
     model = superresolution.train(image)
-    assert max(model.history["trust"]) < 0.1
+    assert max(model.history["trust"]["networks"]) < 0.1
     cubic = superresolution.conserved(superresolution.bicubic_of_logs(image, 2, model.scale), image, 2)
     assert np.allclose(model.predict(padded(image, model)), cubic, atol=0.1 * image.max())
 
