@@ -75,8 +75,8 @@ def fit(network, patches: Patches, factor: int, scale: float, rng, device: str, 
     import torch
 
     trust = np.zeros(network.trust.shape)
-    for step in range(len(_INTERPOLATIONS)):
-        trust[step] = _trust_in_interpolation(step, trust, patches.images, factor, scale)
+    for number in range(len(_INTERPOLATIONS)):
+        trust[number] = _trust_in_interpolation(number, trust, patches.images, factor, scale)
     folds = _folds(patches.images, factor)
     losses = []
     for number, member in enumerate(network.members):
@@ -181,12 +181,12 @@ class _Evidence:
         return np.clip(trust, 0, 1)
 
 
-def _trust_in_interpolation(step: int, trust: np.ndarray, images: list, factor: int, scale: float) -> np.ndarray:
-    """Of the step after those that are trusted already."""
+def _trust_in_interpolation(number: int, trust: np.ndarray, images: list, factor: int, scale: float) -> np.ndarray:
+    """By what it adds to the interpolations before it."""
     evidence = _Evidence()
     for _, son, tile, truth in _sons(images, factor):
-        start = _interpolated(tile, factor, scale, trust[:step])
-        _compare(evidence, son, _INTERPOLATIONS[step](tile, factor, scale), start, truth, son > 0, factor, scale)
+        start = _interpolated(tile, factor, scale, trust[:number])
+        _compare(evidence, son, _INTERPOLATIONS[number](tile, factor, scale), start, truth, son > 0, factor, scale)
     return evidence.trust(doubt=0)
 
 
@@ -195,9 +195,9 @@ def _trust_in_networks(
 ) -> np.ndarray:
     """By what each network makes of the fold that it has not seen."""
     evidence = _Evidence()
-    for number_of_image, son, tile, truth in _sons(images, factor):
+    for place, son, tile, truth in _sons(images, factor):
         start = _interpolated(tile, factor, scale, trust)
-        fold = folds[number_of_image][::factor, ::factor][: son.shape[0], : son.shape[1]]
+        fold = folds[place][::factor, ::factor][: son.shape[0], : son.shape[1]]
         for number, member in enumerate(network.members):
             chosen = (fold == number) & (son > 0)
             if chosen.any():
