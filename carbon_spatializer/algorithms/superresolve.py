@@ -43,9 +43,9 @@ exactly</b>: its parts sum to it (totals) or average to it (densities). No value
 The raster is aggregated, the network learns to undo that, and is then applied to the raster itself. Values are
 learned as log(1 + value / scale), eight flips and rotations are combined, and each coarse cell is scaled to its value.
 <b>fast</b> works on the coarse grid and shares each cell among its parts: it goes from equal parts to cubic
-interpolation, to that of logarithms, which follows sources that fall off smoothly, and to its networks, each only as far
-as the raster itself, aggregated once more, bears it out. <b>paper</b> is the published network (8 layers of
-64 channels, learning rate lowered when the loss stalls) and takes several times as long. The time of training does not
+interpolation, to that of logarithms, which follows sources that fall off smoothly, and to its networks, each only as
+far as the raster itself, aggregated once more, bears it out. <b>paper</b> is the published network (8 layers of 64
+channels, learning rate lowered when the loss stalls) and takes several times as long. The time of training does not
 depend on the size of the raster; prediction runs by tiles on all processors, so that rasters may exceed memory.
 <h3>What to trust</h3>
 About a tenth of the blocks is held out of the training, aggregated and predicted back: the log states the gain over
