@@ -1,5 +1,6 @@
 """What every tool shares: names, help, the request to the worker, and the styled result."""
 
+import os
 from pathlib import Path
 
 from qgis.core import (
@@ -154,7 +155,7 @@ class CarbonAlgorithm(QgsProcessingAlgorithm):
     def raster(self, parameters, name, context):
         """A raster parameter as a source for the worker, or None."""
         value = parameters.get(name)
-        if isinstance(value, str) and Path(value).is_file() and not _known_layer(value, context):
+        if isinstance(value, str) and os.path.isfile(value) and not _known_layer(value, context):
             # The file stays closed here: QGIS would compute its statistics, which takes longer than some jobs.
             return {"path": str(Path(value).absolute())}
         layer = self.parameterAsRasterLayer(parameters, name, context)

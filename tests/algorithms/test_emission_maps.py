@@ -66,6 +66,8 @@ def test_a_raster_file_stays_closed_in_qgis_but_a_layer_of_the_project_gives_its
     context.setProject(QgsProject.instance())
     assert tool.raster({"INPUT": path}, "INPUT", context) == {"path": path}
     assert not context.temporaryLayerStore().count()
+    # The source of a web layer is longer than a file's name may be.
+    assert tool.raster({"INPUT": f"url={'x' * 5000}"}, "INPUT", context) is None
     layer = QgsRasterLayer(path, "weights", "gdal")
     layer.setCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
     QgsProject.instance().addMapLayer(layer, False)
