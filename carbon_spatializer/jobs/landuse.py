@@ -400,7 +400,8 @@ def _overlaid(raster, overlay: landuse.Overlay, patches, divider: _Divider | Non
         finer = divider.shares(window, here == landuse.CITY)
     area = _areas(raster.grid, window, positions)
     fractions, largest, areas = overlay.window(window.row_off, positions, area, parts=parts, finer=finer)
-    return window, fractions, np.where(positions >= 0, largest, NODATA), areas
+    largest[positions < 0] = NODATA
+    return window, fractions, largest, areas
 
 
 def _areas(grid: rasters.Grid, window: Window, positions: np.ndarray) -> np.ndarray:

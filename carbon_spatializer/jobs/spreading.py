@@ -547,10 +547,9 @@ class _Output:
     per_hectare: bool
     path: Path
 
-    def values(self, tonnes: np.ndarray, area: np.ndarray) -> np.ndarray:
-        """The cells of a window, of the parts' tonnes and the cells' areas in m2."""
-        total = tonnes.sum(axis=0) if self.part is None else tonnes[PARTS.index(self.part)]
-        return total / area * _PER_HECTARE if self.per_hectare else total
+    def values(self, tonnes: dict[str | None, np.ndarray], area: np.ndarray) -> np.ndarray:
+        """The cells of a window, of their tonnes by part (None for the sum) and their areas in m2."""
+        return tonnes[self.part] / area * _PER_HECTARE if self.per_hectare else tonnes[self.part]
 
     @property
     def unit(self) -> str:
@@ -597,7 +596,8 @@ def _write(run: Run, tiles: _Tiles, plan: spreading.Plan, chosen: _Units, staged
             place = tile.district.ravel() + 1
             # Outside all districts, at place 0, there are no data.
             held = [np.bincount(place, cells.ravel(), sums.shape[1]) for cells in tonnes]
-            values = {name: raster.values(tonnes, tile.area) for name, raster in staged.items()}
+            by_part = dict(zip(PARTS, tonnes)) | {None: tonnes.sum(axis=0)}
+            values = {name: raster.values(by_part, tile.area) for name, raster in staged.items()}
             return held, values, {name: _sample(cells) for name, cells in values.items()}
 
         for window, (held, values, sample) in tiles.each(spread, run.part(0.4, 0.97), "Spreading"):
